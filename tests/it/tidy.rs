@@ -38,7 +38,7 @@ fn paths(folders: &[&str], ending: &str) -> Vec<String> {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                if !path.ends_with("target") && !path.ends_with(".venv") {
+                if !["target", ".venv", "node_modules"].iter().any(|name| path.ends_with(name)) {
                     collect(&path, ending, found);
                 }
             } else if path.to_string_lossy().ends_with(ending) {

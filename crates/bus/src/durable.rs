@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use spacefold_event_core::{EventFilter, Position, ReadError, StorageError};
+use spacefold_event_core::{EventFilter, Position, StorageError};
 
 use crate::{
+    ack_error::AckError,
     delivery::{Delivery, ReceiveError},
     durable_place::DurablePlace,
     subscriber::{Subscriber, SubscriptionHandle},
@@ -178,42 +179,6 @@ impl DurableSubscriber {
         }
         Ok(())
     }
-}
-
-/// Why an acknowledgement was not kept.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AckError {
-    /// Nothing is known of what was not received yet.
-    #[error("position {position} was not received yet: received is {received}")]
-    NotReceived {
-        /// The position to be acknowledged.
-        position: Position,
-        /// How far was received.
-        received: Position,
-    },
-    /// A result would be kept that is older than the one that is there.
-    #[error("the result at position {position} is older than the one kept at {acknowledged}")]
-    Backwards {
-        /// The position to be acknowledged.
-        position: Position,
-        /// The position that is acknowledged.
-        acknowledged: Position,
-    },
-    /// The result is past its limit.
-    #[error("the result has {bytes} bytes, at most {max} are allowed")]
-    ResultTooLong {
-        /// Its bytes.
-        bytes: usize,
-        /// The most that are allowed.
-        max: usize,
-    },
-    /// The event to be acknowledged could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The store failed: the old place or the new one is kept.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
 }
 
 /// How far a durable subscription has come.

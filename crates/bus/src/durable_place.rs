@@ -5,9 +5,9 @@ use std::{fmt, sync::Arc};
 use spacefold_event_core::{EventFilter, Position, StorageError};
 
 use crate::{
+    ack_error::AckError,
     checkpoint::{self, MAX_RESULT_BYTES, SubscriptionCheckpoint},
     delivery::SubscribeError,
-    durable::AckError,
     names::NameOwner,
     parked::{ParkError, ParkedEvent, ParkedId, ParkedStore},
     places::Places,

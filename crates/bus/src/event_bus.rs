@@ -24,7 +24,7 @@ use self::{
     nested::MAX_NESTED_EVENTS,
 };
 use crate::{
-    durable::AckError,
+    ack_error::AckError,
     durable_place::DurablePlace,
     feed::Feed,
     handler::{Handler, HandlerOutcome},

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod ack_error;
 mod checkpoint;
 mod coalesce;
 mod cursor;
@@ -33,8 +34,9 @@ mod watcher;
 mod testing;
 
 pub use self::{
+    ack_error::AckError,
     delivery::{Delivery, ReceiveError, SubscribeError},
-    durable::{AckError, DurableSubscriber, DurableSubscription},
+    durable::{DurableSubscriber, DurableSubscription},
     durable_place::DurablePlace,
     event_bus::{
         AfterFailure, BusError, BusOptions, EventBus, Handled, HandlerFailure, HandlerId,

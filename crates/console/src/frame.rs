@@ -38,7 +38,7 @@ impl Section {
 /// What is around a page: which store it is of, and who looks at it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Frame {
+pub struct PageFrame {
     /// The id of the store.
     pub store_id: String,
     /// Its durable head.
@@ -55,7 +55,7 @@ pub struct Frame {
     pub notice: Option<String>,
 }
 
-impl Frame {
+impl PageFrame {
     /// The frame of a page of a store, for somebody who changes nothing.
     #[must_use]
     pub fn new(store_id: impl Into<String>, section: Section) -> Self {

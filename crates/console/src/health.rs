@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use spacefold::admin::{StoreHealth, StoreInfo, VerifyReport};
 
 use crate::{
-    frame::Frame,
+    frame::PageFrame,
     text::{self, counted, grouped},
 };
 
@@ -24,7 +24,7 @@ pub struct HealthPage {
 impl HealthPage {
     /// The page, whole.
     #[must_use]
-    pub fn render(&self, frame: &Frame) -> String {
+    pub fn render(&self, frame: &PageFrame) -> String {
         let body = html! {
             div.heading { h1 { "Health" } }
             (self.state())
@@ -58,7 +58,7 @@ impl HealthPage {
         }
     }
 
-    fn verify(&self, frame: &Frame) -> Markup {
+    fn verify(&self, frame: &PageFrame) -> Markup {
         html! {
             section.card aria-labelledby="verify-title" {
                 h2 #verify-title { "Verify" }

@@ -49,14 +49,14 @@ mod trace;
 
 pub use crate::{
     assets::Asset,
-    frame::{Frame, Section},
+    frame::{PageFrame, Section},
     health::HealthPage,
     live::LivePage,
     login::LoginPage,
     projections::ProjectionsPage,
     refusal::RefusalPage,
     space::{DocumentView, InspectorView, MAX_SHOWN_TEXT_BYTES, ShownText, SpacePage, Steps},
-    store::{SpaceRow, StorePage},
+    store::{SpaceListRow, StorePage},
     subscriptions::SubscriptionsPage,
     timeline::{SpaceTimeline, TimelineTick},
     trace::TracePage,

@@ -9,9 +9,9 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.'
 
 /// A page, and what it is asked.
 #[derive(Clone, Debug)]
-pub(crate) struct Link(String);
+pub(crate) struct PageLink(String);
 
-impl Link {
+impl PageLink {
     pub(crate) fn to(page: &str) -> Self {
         Self(page.to_owned())
     }
@@ -33,7 +33,7 @@ impl Link {
     }
 }
 
-impl Display for Link {
+impl Display for PageLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -45,8 +45,8 @@ mod tests {
 
     #[test]
     fn no_value_ends_its_place() {
-        let link = Link::to("space").with("id", "a&b=c d/#\"é").with_some("at", Some(7));
+        let link = PageLink::to("space").with("id", "a&b=c d/#\"é").with_some("at", Some(7));
         assert_eq!(link.to_string(), "space?id=a%26b%3Dc%20d%2F%23%22%C3%A9&at=7");
-        assert_eq!(Link::to("live").with_some("at", None::<u8>).to_string(), "live");
+        assert_eq!(PageLink::to("live").with_some("at", None::<u8>).to_string(), "live");
     }
 }

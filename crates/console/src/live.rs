@@ -4,8 +4,8 @@ use maud::{Markup, html};
 use spacefold::{Position, event::RecordedEvent};
 
 use crate::{
-    frame::Frame,
-    link::Link,
+    frame::PageFrame,
+    link::PageLink,
     space::about,
     text::{self, grouped, position_in, space_link, trace_link},
 };
@@ -26,11 +26,11 @@ pub struct LivePage {
 impl LivePage {
     /// The page, whole.
     #[must_use]
-    pub fn render(&self, frame: &Frame) -> String {
-        let again = Link::to("live")
+    pub fn render(&self, frame: &PageFrame) -> String {
+        let again = PageLink::to("live")
             .with_some("space", (!self.space_id.is_empty()).then_some(&self.space_id))
             .with_some("type", (!self.event_type.is_empty()).then_some(&self.event_type));
-        let stream = Link::to("console/events")
+        let stream = PageLink::to("console/events")
             .with("after", self.through)
             .with_some("space", (!self.space_id.is_empty()).then_some(&self.space_id))
             .with_some("type", (!self.event_type.is_empty()).then_some(&self.event_type));

@@ -2,7 +2,7 @@
 
 use maud::html;
 
-use crate::frame::Frame;
+use crate::frame::PageFrame;
 
 /// Asks for a token.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +16,7 @@ pub struct LoginPage {
 impl LoginPage {
     /// The page, whole.
     #[must_use]
-    pub fn render(&self, frame: &Frame) -> String {
+    pub fn render(&self, frame: &PageFrame) -> String {
         let fields = html! {
             input type="hidden" name="next" value=(self.next);
             label for="token" { "Token" }

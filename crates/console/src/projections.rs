@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use spacefold::projection::ProjectionInfo;
 
 use crate::{
-    frame::Frame,
+    frame::PageFrame,
     text::{counted, grouped},
 };
 
@@ -18,7 +18,7 @@ pub struct ProjectionsPage {
 impl ProjectionsPage {
     /// The page, whole.
     #[must_use]
-    pub fn render(&self, frame: &Frame) -> String {
+    pub fn render(&self, frame: &PageFrame) -> String {
         let body = html! {
             div.heading { h1 { "Projections" } }
             @for it in self.projections.iter().filter(|it| it.paused.is_some()) {
@@ -52,7 +52,7 @@ impl ProjectionsPage {
     }
 }
 
-fn state(frame: &Frame, it: &ProjectionInfo) -> Markup {
+fn state(frame: &PageFrame, it: &ProjectionInfo) -> Markup {
     html! {
         @if it.paused.is_some() {
             span.bad { "paused" }
@@ -69,7 +69,7 @@ fn state(frame: &Frame, it: &ProjectionInfo) -> Markup {
     }
 }
 
-fn paused(frame: &Frame, it: &ProjectionInfo) -> Markup {
+fn paused(frame: &PageFrame, it: &ProjectionInfo) -> Markup {
     let Some(paused) = &it.paused else { return html! {} };
     let fields = |button: &str| {
         html! {

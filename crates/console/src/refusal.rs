@@ -2,7 +2,7 @@
 
 use maud::html;
 
-use crate::frame::Frame;
+use crate::frame::PageFrame;
 
 /// Why there is no page.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct RefusalPage {
 impl RefusalPage {
     /// The page, whole.
     #[must_use]
-    pub fn render(&self, frame: &Frame) -> String {
+    pub fn render(&self, frame: &PageFrame) -> String {
         let body = html! {
             section.card.refusal {
                 h1 { (self.title) }

@@ -14,8 +14,8 @@ use spacefold::{Change, Position, Snapshot, Timestamp, event::RecordedEvent};
 pub use self::document::{DocumentView, MAX_SHOWN_TEXT_BYTES, ShownText};
 pub(crate) use self::event::about;
 use crate::{
-    frame::Frame,
-    link::Link,
+    frame::PageFrame,
+    link::PageLink,
     text::{self, counted, grouped},
     timeline::SpaceTimeline,
 };
@@ -107,7 +107,7 @@ pub struct SpacePage {
 impl SpacePage {
     /// The page, whole.
     #[must_use]
-    pub fn render(&self, frame: &Frame) -> String {
+    pub fn render(&self, frame: &PageFrame) -> String {
         let body = html! {
             div.space data-space {
                 (self.heading())
@@ -131,13 +131,13 @@ impl SpacePage {
     }
 
     /// The page with something else in its address.
-    fn link(&self) -> Link {
+    fn link(&self) -> PageLink {
         self.link_without_document().with_some("document", self.document_id())
     }
 
-    fn link_without_document(&self) -> Link {
+    fn link_without_document(&self) -> PageLink {
         let view = self.inspector.name();
-        Link::to("space")
+        PageLink::to("space")
             .with("id", &self.space_id)
             .with_some("a", self.pin_a)
             .with_some("b", self.pin_b)
@@ -223,7 +223,7 @@ impl SpacePage {
     fn inspector(&self, state: &Snapshot) -> Markup {
         let current = self.inspector.name();
         let tab = |view: &str| {
-            let link = Link::to("space").with("id", &self.space_id).with("at", self.at);
+            let link = PageLink::to("space").with("id", &self.space_id).with("at", self.at);
             let link = link.with_some("a", self.pin_a).with_some("b", self.pin_b);
             let link = link.with_some("view", (view != "events").then_some(view));
             link.with_some("q", (!self.search.is_empty()).then_some(&self.search))

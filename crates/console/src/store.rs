@@ -9,8 +9,8 @@ use spacefold::{
 };
 
 use crate::{
-    frame::Frame,
-    link::Link,
+    frame::PageFrame,
+    link::PageLink,
     text::{self, counted, grouped, position_in, space_link},
 };
 
@@ -19,7 +19,7 @@ const SHOWN_PROBLEMS: usize = 20;
 
 /// A space in a list.
 #[derive(Clone, Debug)]
-pub struct SpaceRow {
+pub struct SpaceListRow {
     /// Its id.
     pub space_id: String,
     /// Its name.
@@ -38,7 +38,7 @@ pub struct SpaceRow {
 #[derive(Clone, Debug, Default)]
 pub struct StorePage {
     /// A page of the spaces, sorted by id.
-    pub spaces: Vec<SpaceRow>,
+    pub spaces: Vec<SpaceListRow>,
     /// What the next page comes after.
     pub next: Option<String>,
     /// What this page comes after.
@@ -58,7 +58,7 @@ pub struct StorePage {
 impl StorePage {
     /// The page, whole.
     #[must_use]
-    pub fn render(&self, frame: &Frame) -> String {
+    pub fn render(&self, frame: &PageFrame) -> String {
         let body = html! {
             h1.sr { "Store" }
             (self.warnings())
@@ -145,7 +145,7 @@ impl StorePage {
                 p.foot {
                     @if self.after.is_some() { a href="./" { "From the first" } " " }
                     @if let Some(next) = &self.next {
-                        a href=(Link::to("./").with("after", next)) { "The next ones" }
+                        a href=(PageLink::to("./").with("after", next)) { "The next ones" }
                     }
                 }
             }
@@ -192,7 +192,7 @@ fn row(problem: &OpenProblem) -> Markup {
         _ => ("other", None),
     };
     let link = |document_id: &str| {
-        let link = Link::to("space").with("id", &problem.space_id);
+        let link = PageLink::to("space").with("id", &problem.space_id);
         link.with("document", document_id)
     };
     html! {

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use spacefold::subscribe::{DurableSubscription, SubscriberInfo};
 
 use crate::{
-    frame::Frame,
+    frame::PageFrame,
     text::{counted, grouped},
 };
 
@@ -20,7 +20,7 @@ pub struct SubscriptionsPage {
 impl SubscriptionsPage {
     /// The page, whole.
     #[must_use]
-    pub fn render(&self, frame: &Frame) -> String {
+    pub fn render(&self, frame: &PageFrame) -> String {
         let parked: usize = self.durable.iter().map(|it| it.parked).sum();
         let body = html! {
             div.heading { h1 { "Subscriptions" } }
@@ -69,7 +69,7 @@ impl SubscriptionsPage {
         frame.page("Subscriptions", &body)
     }
 
-    fn row(&self, frame: &Frame, it: &DurableSubscription) -> Markup {
+    fn row(&self, frame: &PageFrame, it: &DurableSubscription) -> Markup {
         let fields = |what: &str, button: &str| {
             html! {
                 input type="hidden" name="name" value=(it.name);

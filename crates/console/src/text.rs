@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use spacefold::{Position, Timestamp};
 
-use crate::link::Link;
+use crate::link::PageLink;
 
 /// A number with its digits in groups of three.
 pub(crate) fn grouped(number: u64) -> String {
@@ -59,18 +59,18 @@ pub(crate) fn maybe_time(known: Option<Timestamp>) -> Markup {
 
 /// A position, which leads to where it is in its space.
 pub(crate) fn position_in(space_id: &str, position: Position) -> Markup {
-    let link = Link::to("space").with("id", space_id).with("at", position);
+    let link = PageLink::to("space").with("id", space_id).with("at", position);
     html! { a.position href=(link) { (grouped(position.get())) } }
 }
 
 /// A space, which leads to its page.
 pub(crate) fn space_link(space_id: &str) -> Markup {
-    html! { a href=(Link::to("space").with("id", space_id)) { (space_id) } }
+    html! { a href=(PageLink::to("space").with("id", space_id)) { (space_id) } }
 }
 
 /// What a correlation id leads to.
 pub(crate) fn trace_link(correlation_id: &str) -> Markup {
-    let link = Link::to("trace").with("correlation", correlation_id);
+    let link = PageLink::to("trace").with("correlation", correlation_id);
     html! { a.mono href=(link) title=(correlation_id) { (cut(correlation_id, 12)) } }
 }
 

@@ -48,7 +48,7 @@ impl TimelineTick {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Bucket {
+struct TimelineBucket {
     events: u64,
     ticks: u8,
 }
@@ -57,7 +57,7 @@ struct Bucket {
 /// with them.
 #[derive(Clone, Debug, Default)]
 pub struct SpaceTimeline {
-    buckets: Vec<Bucket>,
+    buckets: Vec<TimelineBucket>,
     bucket_micros: i64,
     times: Option<(i64, i64)>,
     events: u64,
@@ -76,7 +76,7 @@ impl SpaceTimeline {
         }
         let index = place(first, time, self.bucket_micros);
         if index >= self.buckets.len() {
-            self.buckets.resize(index + 1, Bucket::default());
+            self.buckets.resize(index + 1, TimelineBucket::default());
         }
         if let Some(bucket) = self.buckets.get_mut(index) {
             bucket.events += 1;
@@ -88,7 +88,7 @@ impl SpaceTimeline {
     fn halve(&mut self) {
         let pairs = self.buckets.chunks(2);
         let halved = pairs.map(|pair| {
-            pair.iter().fold(Bucket::default(), |sum, next| Bucket {
+            pair.iter().fold(TimelineBucket::default(), |sum, next| TimelineBucket {
                 events: sum.events + next.events,
                 ticks: sum.ticks | next.ticks,
             })

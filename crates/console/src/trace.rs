@@ -4,8 +4,8 @@ use maud::{Markup, html};
 use spacefold::{Timestamp, event::RecordedEvent};
 
 use crate::{
-    frame::Frame,
-    link::Link,
+    frame::PageFrame,
+    link::PageLink,
     space::about,
     text::{self, counted, position_in, space_link},
 };
@@ -27,7 +27,7 @@ pub struct TracePage {
 impl TracePage {
     /// The page, whole.
     #[must_use]
-    pub fn render(&self, frame: &Frame) -> String {
+    pub fn render(&self, frame: &PageFrame) -> String {
         let body = html! {
             div.heading { h1 { "Trace" } }
             section.card {
@@ -102,7 +102,7 @@ impl TracePage {
 
     fn table(&self) -> Markup {
         let next = self.next.map(|from| {
-            Link::to("trace").with("correlation", &self.correlation_id).with("from", from)
+            PageLink::to("trace").with("correlation", &self.correlation_id).with("from", from)
         });
         html! {
             div.scroll tabindex="0" role="region" aria-label="Its events, in order" {

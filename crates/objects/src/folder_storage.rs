@@ -17,12 +17,9 @@ use uuid::Uuid;
 
 use crate::{
     error::{ObjectError, ObjectErrorKind},
-    key::ObjectKey,
+    key::{ObjectKey, UNFINISHED},
     storage::ObjectStorage,
 };
-
-/// What the name of a file ends in until it is complete.
-pub(crate) const UNFINISHED: &str = ".unfinished";
 
 /// A folder that objects are kept in. It is made by the first object that is put, for its owner alone
 /// (0700).

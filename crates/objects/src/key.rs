@@ -2,7 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::folder_storage::UNFINISHED;
+/// What the name of a file ends in until it is complete.
+pub(crate) const UNFINISHED: &str = ".unfinished";
 
 /// The key of an object: names with `/` between them, of which the last is that of the object, and those
 /// before are its folders. A name has lower-case letters, digits, `-` and `.`, and begins with a letter

@@ -18,7 +18,7 @@ pub trait BlockLog: fmt::Debug + Send + Sync + 'static {
     fn name(&self) -> String;
 
     /// What it takes.
-    fn limits(&self) -> BlockLimits;
+    fn limits(&self) -> BlockLogLimits;
 
     /// Puts a block into a place unless that is taken, and has `answer` say what became of it, at
     /// once or later, from any thread. The answer is bounded in time: where none comes, it is
@@ -45,15 +45,15 @@ pub trait BlockLog: fmt::Debug + Send + Sync + 'static {
 
 /// What a backend takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BlockLimits {
-    /// Bytes of a block at the most: at least [`BlockLimits::LEAST_BLOCK_BYTES`].
+pub struct BlockLogLimits {
+    /// Bytes of a block at the most: at least [`BlockLogLimits::LEAST_BLOCK_BYTES`].
     pub max_block_bytes: usize,
     /// How many puts may be under way, to places one after the other. More than 1 only where a put is
     /// refused while the place before its own is free, whatever order they arrive in.
     pub max_in_flight: usize,
 }
 
-impl BlockLimits {
+impl BlockLogLimits {
     /// The least that a backend has to take.
     pub const LEAST_BLOCK_BYTES: usize = 1_024;
 }

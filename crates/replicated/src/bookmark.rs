@@ -11,7 +11,7 @@ use spacefold_event_core::{
     bytes::{ByteReader, put_u64, seal, unseal},
 };
 
-use crate::tail::Tail;
+use crate::tail::BlockTail;
 
 const NAME: &str = "replica";
 const MAGIC: [u8; 4] = *b"SFRB";
@@ -19,14 +19,14 @@ const MAGIC: [u8; 4] = *b"SFRB";
 const MOST_BYTES: usize = 4_096;
 
 /// Reads the bookmark of a folder, if it has one that is whole.
-pub(crate) fn read(folder: &Arc<dyn Folder>) -> Result<Option<Tail>, StorageError> {
+pub(crate) fn read(folder: &Arc<dyn Folder>) -> Result<Option<BlockTail>, StorageError> {
     let Some(file) = folder.find(NAME, Access::Read)? else { return Ok(None) };
     let bytes = file.read_begin(MOST_BYTES)?;
     Ok(unseal(&bytes).and_then(decode))
 }
 
 /// Notes how far the blocks were read. In the middle of a group there is nothing to note.
-pub(crate) fn write(folder: &Arc<dyn Folder>, tail: &Tail) -> Result<(), StorageError> {
+pub(crate) fn write(folder: &Arc<dyn Folder>, tail: &BlockTail) -> Result<(), StorageError> {
     let Some(identity) = tail.identity.filter(|_| !tail.has_begun()) else { return Ok(()) };
     let mut bytes = MAGIC.to_vec();
     bytes.extend_from_slice(&identity.log_id.to_bytes());
@@ -38,14 +38,14 @@ pub(crate) fn write(folder: &Arc<dyn Folder>, tail: &Tail) -> Result<(), Storage
     Ok(NewFile::replace(folder, NAME, &seal(bytes))?)
 }
 
-fn decode(bytes: &[u8]) -> Option<Tail> {
+fn decode(bytes: &[u8]) -> Option<BlockTail> {
     let mut reader = ByteReader::new(bytes);
     if reader.array()? != MAGIC {
         return None;
     }
     let log_id = LogId::from_bytes(reader.array()?);
     let timeline = TimelineId::from_bytes(reader.array()?);
-    let mut tail = Tail::start();
+    let mut tail = BlockTail::start();
     tail.identity = Some(LogIdentity { log_id, timeline, fork: None });
     tail.next = reader.u64()?.max(1);
     tail.head = Position::new(reader.u64()?);

@@ -9,13 +9,13 @@ use spacefold_event_core::{
 
 use crate::{
     block_log::{PutAnswer, PutOutcome},
-    group_block::BlockHash,
+    group_block::GroupBlockHash,
     wake::Wake,
 };
 
 /// An append that was handed over.
 #[derive(Debug)]
-pub(crate) struct Submission {
+pub(crate) struct ReplicatedSubmission {
     pub(crate) proposal: Box<Proposal>,
     pub(crate) answer: Answerer<Result<Receipt, AppendError>>,
     /// Until when it may take.
@@ -24,7 +24,7 @@ pub(crate) struct Submission {
 
 /// What was decided of an append, if the block that it waits for lands.
 #[derive(Debug)]
-pub(crate) enum Verdict {
+pub(crate) enum FlightVerdict {
     /// It is in the group.
     Taken(Receipt),
     /// It is stored before, or earlier in a group under way.
@@ -37,13 +37,13 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 pub(crate) struct Flight {
     pub(crate) place: u64,
-    pub(crate) hash: BlockHash,
+    pub(crate) hash: GroupBlockHash,
     pub(crate) block: Arc<[u8]>,
     /// What became of its put; `None` before that was made.
     pub(crate) put: Option<PutState>,
     /// The appends that are answered once it has landed: those of its group, where it is the last block
     /// of that.
-    pub(crate) decided: Vec<(Submission, Verdict)>,
+    pub(crate) decided: Vec<(ReplicatedSubmission, FlightVerdict)>,
 }
 
 /// What became of a put, as far as it was said.
@@ -81,15 +81,15 @@ impl Flight {
     pub(crate) fn answer_landed(self, head: Position) {
         for (submission, verdict) in self.decided {
             submission.answer.answer(match verdict {
-                Verdict::Taken(receipt) | Verdict::Stored(receipt)
+                FlightVerdict::Taken(receipt) | FlightVerdict::Stored(receipt)
                     if receipt.last_position() <= head =>
                 {
                     Ok(receipt.with_durable(true))
                 }
-                Verdict::Taken(_) | Verdict::Stored(_) => {
+                FlightVerdict::Taken(_) | FlightVerdict::Stored(_) => {
                     Err(outcome_unknown("the group has landed without all of its events"))
                 }
-                Verdict::Refused(error) => Err(error),
+                FlightVerdict::Refused(error) => Err(error),
             });
         }
     }
@@ -98,8 +98,8 @@ impl Flight {
     pub(crate) fn answer_unknown(self, why: &str) {
         for (submission, verdict) in self.decided {
             submission.answer.answer(Err(match verdict {
-                Verdict::Taken(_) => outcome_unknown(why),
-                Verdict::Stored(_) | Verdict::Refused(_) => undecided(why),
+                FlightVerdict::Taken(_) => outcome_unknown(why),
+                FlightVerdict::Stored(_) | FlightVerdict::Refused(_) => undecided(why),
             }));
         }
     }

@@ -23,11 +23,11 @@ pub(crate) const FIXED_BYTES: usize = HEADER_BYTES + HASH_BYTES;
 const MAX_GROUP_BYTES: usize = MAX_APPEND_BYTES + (2 << 20);
 
 /// The hash of a block, which the next one carries; zeros before the first.
-pub(crate) type BlockHash = [u8; HASH_BYTES];
+pub(crate) type GroupBlockHash = [u8; HASH_BYTES];
 
 /// What a block says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BlockHeader {
+pub(crate) struct GroupBlockHeader {
     pub(crate) log_id: LogId,
     pub(crate) timeline: TimelineId,
     /// One use of the log by one process, drawn at random.
@@ -48,7 +48,7 @@ pub(crate) struct BlockHeader {
     /// How many parts the group has.
     pub(crate) parts: u16,
     /// The hash of the block in the place before.
-    pub(crate) previous: BlockHash,
+    pub(crate) previous: GroupBlockHash,
 }
 
 /// Why bytes are no block.
@@ -75,19 +75,19 @@ pub enum GroupBlockError {
 /// A block whose hash holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GroupBlock<'a> {
-    pub(crate) header: BlockHeader,
+    pub(crate) header: GroupBlockHeader,
     /// The part of the group's records.
     pub(crate) payload: &'a [u8],
-    pub(crate) hash: BlockHash,
+    pub(crate) hash: GroupBlockHash,
 }
 
-impl BlockHeader {
+impl GroupBlockHeader {
     pub(crate) const fn identity(&self) -> LogIdentity {
         LogIdentity { log_id: self.log_id, timeline: self.timeline, fork: None }
     }
 
     /// The block of this header and payload, and its hash.
-    pub(crate) fn encode(&self, payload: &[u8]) -> (Vec<u8>, BlockHash) {
+    pub(crate) fn encode(&self, payload: &[u8]) -> (Vec<u8>, GroupBlockHash) {
         let mut bytes = Vec::with_capacity(FIXED_BYTES + payload.len());
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
@@ -178,7 +178,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<GroupBlock<'_>, GroupBlockError> {
     if reader.u16() != Some(NO_FLAGS) {
         return Err(GroupBlockError::Malformed("a flag of a later version"));
     }
-    let header = BlockHeader::read(&mut reader).ok_or(GroupBlockError::NotABlock)?;
+    let header = GroupBlockHeader::read(&mut reader).ok_or(GroupBlockError::NotABlock)?;
     header.check()?;
     Ok(GroupBlock { header, payload: reader.rest(), hash })
 }
@@ -198,7 +198,7 @@ pub(crate) fn encode_records<'a>(runs: impl Iterator<Item = (&'a Records, &'a [u
 
 /// The records of the group that a header begins, from the payloads of all its blocks.
 pub(crate) fn decode_records(
-    header: &BlockHeader,
+    header: &GroupBlockHeader,
     payload: &[u8],
 ) -> Result<Vec<Records>, GroupBlockError> {
     if payload.len() > MAX_GROUP_BYTES {
@@ -233,17 +233,17 @@ fn read_run<'a>(reader: &mut ByteReader<'a>) -> Option<(i64, u32, &'a [u8], &'a 
 /// The blocks of a group from a place on, each of at most `max_bytes`, and the hash of each. `first`
 /// is the header of the first: what the others have of their own is filled in.
 pub(crate) fn blocks_of(
-    first: &BlockHeader,
+    first: &GroupBlockHeader,
     payload: &[u8],
     max_bytes: usize,
-) -> Vec<(Vec<u8>, BlockHash)> {
+) -> Vec<(Vec<u8>, GroupBlockHash)> {
     let room = max_bytes.saturating_sub(FIXED_BYTES).max(1);
     // A group that is too large for 65,535 parts is in fewer, larger ones, which the backend refuses.
     let room = room.max(payload.len().div_ceil(usize::from(u16::MAX)));
     let chunks: Vec<&[u8]> =
         if payload.is_empty() { vec![payload] } else { payload.chunks(room).collect() };
     let parts = u16::try_from(chunks.len()).unwrap_or(u16::MAX);
-    let mut header = BlockHeader { part: 0, parts, ..*first };
+    let mut header = GroupBlockHeader { part: 0, parts, ..*first };
     let mut blocks = Vec::with_capacity(chunks.len());
     for chunk in chunks {
         let (bytes, hash) = header.encode(chunk);

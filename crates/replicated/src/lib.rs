@@ -34,7 +34,7 @@ mod wake;
 #[cfg(any(test, feature = "sim"))]
 pub use self::sim_blocks::{BlockLie, SimBlocks};
 pub use self::{
-    block_log::{BlockLimits, BlockLog, PutAnswer, PutOutcome},
+    block_log::{BlockLog, BlockLogLimits, PutAnswer, PutOutcome},
     error::{BlockDamage, ReplicatedOpenError},
     group_block::GroupBlockError,
     object_blocks::ObjectBlocks,

@@ -14,13 +14,13 @@ use spacefold_event_core::{
 };
 
 use crate::{
-    block_log::{BlockLimits, BlockLog, PutAnswer},
+    block_log::{BlockLog, BlockLogLimits, PutAnswer},
     error::BlockDamage,
-    flight::{Submission, outcome_unknown},
-    group_block::BlockHeader,
+    flight::{ReplicatedSubmission, outcome_unknown},
+    group_block::GroupBlockHeader,
     replica::{BlockPut, Replica},
     sim_blocks::{BlockLie, SimBlocks},
-    tail::Tail,
+    tail::BlockTail,
     wake::Wake,
 };
 
@@ -56,7 +56,7 @@ struct Tried {
 struct Schedule {
     random: fastrand::Rng,
     blocks: SimBlocks,
-    limits: BlockLimits,
+    limits: BlockLogLimits,
     processes: Vec<Process>,
     tried: Vec<Tried>,
     /// Revisions that somebody was told of.
@@ -102,25 +102,25 @@ impl Counts {
     }
 }
 
-fn process(log: Arc<MemoryLog>, limits: BlockLimits, life: u64) -> Process {
+fn process(log: Arc<MemoryLog>, limits: BlockLogLimits, life: u64) -> Process {
     let mut writer = [0; 16];
     writer[..8].copy_from_slice(&life.to_le_bytes());
     let own: Arc<dyn EventLog> = Arc::clone(&log) as Arc<dyn EventLog>;
     let replica =
-        Replica::new(own, Tail::start(), writer, limits, Arc::new(Wake::default())).unwrap();
+        Replica::new(own, BlockTail::start(), writer, limits, Arc::new(Wake::default())).unwrap();
     Process { replica, log, life }
 }
 
 impl Schedule {
     fn new(seed: u64, lie: Option<BlockLie>) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        let limits = BlockLimits {
+        let limits = BlockLogLimits {
             max_block_bytes: if random.bool() { 420 } else { 1 << 20 },
             max_in_flight: [1, 2, 5][random.usize(..3)],
         };
         let blocks = SimBlocks::new(random.u64(..), limits).stepped();
         let identity = LogIdentity::created(LogId::random());
-        let (first, _) = BlockHeader::first(identity, [9; 16]).encode(&[]);
+        let (first, _) = GroupBlockHeader::first(identity, [9; 16]).encode(&[]);
         let first: Arc<[u8]> = first.into();
         while blocks.is_empty() {
             blocks.put_if_absent(1, Arc::clone(&first), PutAnswer::new(|_| {}));
@@ -210,7 +210,11 @@ impl Schedule {
         let deadline = Instant::now() + Duration::from_secs(3_600);
         let process = &mut self.processes[which];
         let life = process.life;
-        process.replica.submit(Submission { proposal: Box::new(proposal), answer, deadline });
+        process.replica.submit(ReplicatedSubmission {
+            proposal: Box::new(proposal),
+            answer,
+            deadline,
+        });
         let pending = Some(pending);
         let tried =
             Tried { events, condition, exact, life, known, pending, answer: None, is_retry };

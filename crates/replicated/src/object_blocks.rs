@@ -13,7 +13,7 @@ use spacefold_event_core::{StorageError, bytes::to_u64};
 use spacefold_objects::{ObjectError, ObjectErrorKind, ObjectKey, ObjectStorage};
 use uuid::Uuid;
 
-use crate::block_log::{BlockLimits, BlockLog, PutAnswer, PutOutcome};
+use crate::block_log::{BlockLog, BlockLogLimits, PutAnswer, PutOutcome};
 
 /// Bytes of a block at the most: what the largest group takes is less.
 const MAX_BLOCK_BYTES: usize = 32 << 20;
@@ -98,8 +98,8 @@ impl BlockLog for ObjectBlocks {
         self.storage.name()
     }
 
-    fn limits(&self) -> BlockLimits {
-        BlockLimits { max_block_bytes: MAX_BLOCK_BYTES, max_in_flight: 1 }
+    fn limits(&self) -> BlockLogLimits {
+        BlockLogLimits { max_block_bytes: MAX_BLOCK_BYTES, max_in_flight: 1 }
     }
 
     fn put_if_absent(&self, place: u64, block: Arc<[u8]>, answer: PutAnswer) {

@@ -20,11 +20,11 @@ use spacefold_event_core::{
 
 use crate::{
     ahead::{GroupsAhead, LogAhead},
-    block_log::{BlockLimits, PutAnswer, PutOutcome},
+    block_log::{BlockLogLimits, PutAnswer, PutOutcome},
     error::BlockDamage,
-    flight::{Flight, PutState, Submission, Verdict, undecided},
-    group_block::{self, BlockHeader},
-    tail::Tail,
+    flight::{Flight, FlightVerdict, PutState, ReplicatedSubmission, undecided},
+    group_block::{self, GroupBlockHeader},
+    tail::BlockTail,
     wake::Wake,
 };
 
@@ -49,13 +49,13 @@ pub(crate) struct Replica {
     /// What has been read, and counts: the log of this process alone.
     log: Arc<dyn EventLog>,
     last_recorded_at: Timestamp,
-    tail: Tail,
+    tail: BlockTail,
     ahead: GroupsAhead,
     flights: VecDeque<Flight>,
-    waiting: VecDeque<Submission>,
+    waiting: VecDeque<ReplicatedSubmission>,
     writer: [u8; 16],
     groups: u64,
-    limits: BlockLimits,
+    limits: BlockLogLimits,
     /// The log of this process takes nothing any more.
     failed: Option<StorageError>,
     /// How many more own groups have to land until no other writer is at it.
@@ -67,7 +67,7 @@ pub(crate) struct Replica {
 #[derive(Default)]
 struct NewGroup {
     runs: Vec<(Records, Arc<EncodedBody>)>,
-    decided: Vec<(Submission, Verdict)>,
+    decided: Vec<(ReplicatedSubmission, FlightVerdict)>,
     bytes: usize,
     events: usize,
 }
@@ -88,9 +88,9 @@ impl Replica {
     /// A replica that goes on from `tail`, with a log that holds what is before that.
     pub(crate) fn new(
         log: Arc<dyn EventLog>,
-        tail: Tail,
+        tail: BlockTail,
         writer: [u8; 16],
-        limits: BlockLimits,
+        limits: BlockLogLimits,
         wake: Arc<Wake>,
     ) -> Result<Self, AppendError> {
         let newest = log.page_at(log.head())?;
@@ -111,7 +111,7 @@ impl Replica {
         })
     }
 
-    pub(crate) const fn tail(&self) -> &Tail {
+    pub(crate) const fn tail(&self) -> &BlockTail {
         &self.tail
     }
 
@@ -147,7 +147,7 @@ impl Replica {
     }
 
     /// Takes an append that is to be decided.
-    pub(crate) fn submit(&mut self, submission: Submission) {
+    pub(crate) fn submit(&mut self, submission: ReplicatedSubmission) {
         self.waiting.push_back(submission);
     }
 
@@ -207,7 +207,7 @@ impl Replica {
         blocks: &[Arc<[u8]>],
     ) -> Result<(), BlockDamage> {
         let mut staged = self.tail.clone();
-        let mut intake = Intake::default();
+        let mut intake = ReplicaIntake::default();
         for (index, (place, block)) in (from..).zip(blocks).enumerate() {
             if place != staged.next || self.failed.is_some() {
                 continue;
@@ -227,7 +227,7 @@ impl Replica {
         self.take_in(intake, &staged)
     }
 
-    fn take_in(&mut self, intake: Intake, staged: &Tail) -> Result<(), BlockDamage> {
+    fn take_in(&mut self, intake: ReplicaIntake, staged: &BlockTail) -> Result<(), BlockDamage> {
         for events in intake.appends() {
             match self.log.ingest(events) {
                 Ok(_) => {}
@@ -336,14 +336,14 @@ impl Replica {
                 continue;
             }
             match self.decide(&submission.proposal, &mut group) {
-                Ok(Verdict::Stored(receipt)) if receipt.last_position() <= read => {
+                Ok(FlightVerdict::Stored(receipt)) if receipt.last_position() <= read => {
                     submission.answer.answer(Ok(receipt));
                 }
                 Ok(verdict) => group.decided.push((submission, verdict)),
                 Err(error) if self.ahead.is_empty() && is_final(&error) => {
                     submission.answer.answer(Err(error));
                 }
-                Err(error) => group.decided.push((submission, Verdict::Refused(error))),
+                Err(error) => group.decided.push((submission, FlightVerdict::Refused(error))),
             }
         }
         if group.decided.is_empty() {
@@ -351,7 +351,7 @@ impl Replica {
         }
         // What may hold later is refused by a block that is put after it was asked: one under way may have
         // landed long ago, with others' blocks behind it.
-        let is_asked_now = |(_, verdict): &(Submission, Verdict)| matches!(verdict, Verdict::Refused(error) if !is_final(error));
+        let is_asked_now = |(_, verdict): &(ReplicatedSubmission, FlightVerdict)| matches!(verdict, FlightVerdict::Refused(error) if !is_final(error));
         let needs_block = !group.runs.is_empty() || group.decided.iter().any(is_asked_now);
         match self.flights.back_mut() {
             // What is only told is told once what it rests on has landed.
@@ -364,10 +364,10 @@ impl Replica {
         &mut self,
         proposal: &Proposal,
         group: &mut NewGroup,
-    ) -> Result<Verdict, AppendError> {
+    ) -> Result<FlightVerdict, AppendError> {
         let view = self.ahead.over(&*self.log, self.last_recorded_at);
         if let AppendDecision::AlreadyStored(receipt) = append_rules::decide(proposal, &view)? {
-            return Ok(Verdict::Stored(receipt));
+            return Ok(FlightVerdict::Stored(receipt));
         }
         let assigned = proposal.assign(&view, Timestamp::now())?;
         let receipt = Receipt::of(&assigned, true);
@@ -377,7 +377,7 @@ impl Replica {
             self.ahead.push(records.clone());
             group.runs.push((records, Arc::clone(run.body())));
         }
-        Ok(Verdict::Taken(receipt))
+        Ok(FlightVerdict::Taken(receipt))
     }
 
     /// Makes the blocks of a group. One without events says only that nobody else's is in its place: it
@@ -397,7 +397,7 @@ impl Replica {
         let first = runs.first().map(|(records, _)| records.first_position());
         let records: Vec<Records> = runs.iter().map(|(records, _)| records.clone()).collect();
         let next = append_rules::AppendView::head(&self.view()).next();
-        let header = BlockHeader {
+        let header = GroupBlockHeader {
             log_id: identity.log_id,
             timeline: identity.timeline,
             writer: self.writer,
@@ -455,15 +455,15 @@ fn is_final(error: &AppendError) -> bool {
 
 /// What is taken in together.
 #[derive(Default)]
-struct Intake {
+struct ReplicaIntake {
     events: Vec<RecordedEvent>,
     /// Where each group ends.
     ends: Vec<usize>,
-    places: Vec<(u64, group_block::BlockHash, [u8; 16])>,
+    places: Vec<(u64, group_block::GroupBlockHash, [u8; 16])>,
     bytes: usize,
 }
 
-impl Intake {
+impl ReplicaIntake {
     fn add(&mut self, place: u64, runs: &[Records]) -> Result<(), BlockDamage> {
         for envelope in runs.iter().flat_map(Records::envelopes) {
             let event = envelope

@@ -27,7 +27,7 @@ use crate::{
     block_log::BlockLog,
     bookmark,
     error::BlockDamage,
-    flight::{Submission, outcome_unknown},
+    flight::{ReplicatedSubmission, outcome_unknown},
     replica::Replica,
     wake::Wake,
 };
@@ -198,7 +198,7 @@ impl<B: BlockLog> ReplicatedLog<B> {
         if self.shared.is_closing.load(Ordering::SeqCst) {
             return Err(AppendError::Closed);
         }
-        replica.submit(Submission { proposal: Box::new(proposal), answer, deadline });
+        replica.submit(ReplicatedSubmission { proposal: Box::new(proposal), answer, deadline });
         drop(replica);
         self.shared.wake.notify();
         Ok(pending)

@@ -13,7 +13,7 @@ use spacefold_event_core::{
     lock::{Condition, Lock},
 };
 
-use crate::block_log::{BlockLimits, BlockLog, PutAnswer, PutOutcome};
+use crate::block_log::{BlockLog, BlockLogLimits, PutAnswer, PutOutcome};
 
 /// What a simulated block log does that no backend may: planted faults, which tests have to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum BlockLie {
 pub struct SimBlocks {
     state: Arc<Lock<SimBlocksState>>,
     landed: Arc<Condition>,
-    limits: BlockLimits,
+    limits: BlockLogLimits,
 }
 
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl SmallRandom {
 impl SimBlocks {
     /// An empty one that settles puts by itself, as a server does.
     #[must_use]
-    pub fn new(seed: u64, limits: BlockLimits) -> Self {
+    pub fn new(seed: u64, limits: BlockLogLimits) -> Self {
         let state = SimBlocksState {
             random: SmallRandom(seed),
             blocks: Vec::new(),
@@ -185,7 +185,7 @@ impl BlockLog for SimBlocks {
         "simulated blocks".to_owned()
     }
 
-    fn limits(&self) -> BlockLimits {
+    fn limits(&self) -> BlockLogLimits {
         self.limits
     }
 

@@ -14,16 +14,16 @@ use spacefold_event_core::{LogIdentity, Position, Records};
 
 use crate::{
     error::BlockDamage,
-    group_block::{self, BlockHash, BlockHeader, GroupBlock},
+    group_block::{self, GroupBlock, GroupBlockHash, GroupBlockHeader},
 };
 
 /// How far the blocks were read.
 #[derive(Clone, Debug)]
-pub(crate) struct Tail {
+pub(crate) struct BlockTail {
     /// The place that is read next.
     pub(crate) next: u64,
     /// The hash of the block before it.
-    pub(crate) last_hash: BlockHash,
+    pub(crate) last_hash: GroupBlockHash,
     /// The position of the last event that counts.
     pub(crate) head: Position,
     /// Which log it is, once a block has said so.
@@ -38,11 +38,11 @@ pub(crate) struct Tail {
 
 #[derive(Clone, Debug)]
 struct BegunGroup {
-    header: BlockHeader,
+    header: GroupBlockHeader,
     payload: Vec<u8>,
 }
 
-impl Tail {
+impl BlockTail {
     /// Before the first block.
     pub(crate) const fn start() -> Self {
         Self {
@@ -122,7 +122,7 @@ impl Tail {
 
 impl BegunGroup {
     /// Whether a block is the next part of the group.
-    fn goes_on_with(&self, next: &BlockHeader) -> bool {
+    fn goes_on_with(&self, next: &GroupBlockHeader) -> bool {
         let own = &self.header;
         next.writer == own.writer
             && next.group == own.group

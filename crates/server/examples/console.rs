@@ -77,9 +77,10 @@ fn add_handbook(spaces: &Spacefold) -> Result<(), Box<dyn Error>> {
         SpaceEvent::render_failed("handbook", "holidays", "the template names no year"),
         SpaceEvent::cache_invalidated("handbook", ["intro"], "a new theme"),
     ])?;
-    let mut mirror = spaces.feed().subscribe_durable("mirror", &Subscription::from_start())?;
-    mirror.ack(spaces.durable_head().previous())?;
-    spaces.feed().subscribe_durable("index", &Subscription::from_start())?;
+    for name in ["mirror", "index"] {
+        spaces.feed().subscribe_durable(name, &Subscription::from_start())?;
+    }
+    spaces.feed().reset_durable("mirror", spaces.durable_head().previous())?;
     Ok(())
 }
 

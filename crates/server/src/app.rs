@@ -6,14 +6,15 @@ use spacefold::{Spacefold, log::LogIdentity};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    console::{Sessions, Timelines},
+    console_sessions::ConsoleSessions,
     jobs::Jobs,
     pool::BlockingPool,
     problem::HttpProblem,
     receiving_sessions::ReceivingSessions,
-    request_trace::RequestIds,
+    request_ids::RequestIds,
     served_store::ServedStore,
     settings::{ServerLimits, Settings},
+    space_timelines::Timelines,
 };
 
 /// Body bytes that one permit stands for.
@@ -30,7 +31,7 @@ struct AppParts {
     buffered: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
-    sessions: Sessions,
+    sessions: ConsoleSessions,
     timelines: Timelines,
     request_ids: RequestIds,
     receiving_sessions: Arc<ReceivingSessions>,
@@ -46,7 +47,7 @@ impl App {
             buffered: permits(limits.max_buffered_bytes / PERMIT_BYTES),
             streams: permits(limits.max_streams),
             uploads: permits(limits.max_uploads),
-            sessions: Sessions::new(),
+            sessions: ConsoleSessions::new(),
             timelines: Timelines::default(),
             request_ids: RequestIds::new(),
             receiving_sessions: Arc::default(),
@@ -73,7 +74,7 @@ impl App {
     }
 
     /// Who looks at the console.
-    pub(crate) fn sessions(&self) -> &Sessions {
+    pub(crate) fn sessions(&self) -> &ConsoleSessions {
         &self.0.sessions
     }
 

@@ -4,14 +4,13 @@
 mod forms;
 mod health;
 mod live;
+mod login;
 mod page;
 mod projections;
-mod sessions;
 mod space;
 mod space_steps;
 mod store;
 mod subscriptions;
-mod timelines;
 mod trace;
 
 use axum::{
@@ -25,9 +24,8 @@ use axum::{
 use spacefold_console::Asset;
 
 pub(crate) use self::{
-    page::{Visitor, refused},
-    sessions::{OPEN_PATHS, Sessions, session_of},
-    timelines::Timelines,
+    login::{OPEN_PATHS, session_of},
+    page::refused,
 };
 use crate::{app::App, entity_tag::EntityTag, path_ids::PathIds, problem::HttpProblem, resources};
 
@@ -50,11 +48,11 @@ pub(crate) fn routes() -> Router<App> {
         .route("/subscriptions", get(subscriptions::get))
         .route("/projections", get(projections::get))
         .route("/health", get(health::get))
-        .route("/login", get(sessions::ask))
+        .route("/login", get(login::ask))
         .route("/assets/{name}", get(asset))
         .route("/console/events", get(resources::listed_events))
-        .route("/console/login", post(sessions::log_in))
-        .route("/console/logout", post(sessions::log_out))
+        .route("/console/login", post(login::log_in))
+        .route("/console/logout", post(login::log_out))
         .route("/console/subscriptions/{change}", post(subscriptions::change))
         .route("/console/projections/{change}", post(projections::change))
         .route("/console/verify", post(health::verify))

@@ -13,10 +13,10 @@ use axum::{
 use crate::{
     access::CallerAccess,
     app::App,
-    console::{self, Visitor},
-    entity_tag,
+    console, entity_tag,
     problem::{HttpProblem, UnsentProblem},
     tokens::TokenGrant,
+    visitor::Visitor,
 };
 
 /// Answers what is not meant for this server, and hands on the rest.

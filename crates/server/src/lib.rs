@@ -79,6 +79,7 @@ mod chunks;
 mod command_fields;
 mod condition;
 mod console;
+mod console_sessions;
 mod drain;
 mod entity_tag;
 mod events_text;
@@ -94,6 +95,7 @@ mod pooled_subscriber;
 mod printed_filter;
 mod problem;
 mod receiving_sessions;
+mod request_ids;
 mod request_trace;
 mod resources;
 mod selection;
@@ -102,10 +104,12 @@ mod served_store;
 mod server_listener;
 mod serving;
 mod settings;
+mod space_timelines;
 mod timed_io;
 #[cfg(feature = "tls")]
 mod tls_files;
 mod tokens;
+mod visitor;
 
 use axum::{Router, middleware};
 

@@ -1,11 +1,7 @@
 //! What is said of each request: its id, in the answer and in what is logged while it is answered, and
 //! how long that took.
 
-use std::{
-    fmt::Write,
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use axum::{
     body::Body,
@@ -65,30 +61,6 @@ fn given_id(headers: &HeaderMap) -> Option<String> {
     is_sane.then(|| id.to_owned())
 }
 
-/// Makes ids: each once, in whichever process.
-pub(crate) struct RequestIds {
-    process: [u8; 8],
-    next: AtomicU64,
-}
-
-impl RequestIds {
-    pub(crate) fn new() -> Self {
-        let mut process = [0; 8];
-        // Without random numbers they are still told apart in one process.
-        let _ = getrandom::fill(&mut process);
-        Self { process, next: AtomicU64::new(1) }
-    }
-
-    fn next(&self) -> String {
-        let mut id = String::with_capacity(32);
-        for byte in self.process {
-            let _ = write!(id, "{byte:02x}");
-        }
-        let _ = write!(id, "-{}", self.next.fetch_add(1, Ordering::Relaxed));
-        id
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,8 +80,5 @@ mod tests {
         for other in ["", " ", "a b", "a\"", "a/b", "é", "\u{9b}", &longer] {
             assert_eq!(given(other.as_bytes()), None, "{other}");
         }
-        let ids = RequestIds::new();
-        assert_ne!(ids.next(), ids.next());
-        assert_ne!(RequestIds::new().next(), RequestIds::new().next());
     }
 }

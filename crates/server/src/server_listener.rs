@@ -102,7 +102,7 @@ pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 
 /// A connection that was accepted; what its client has to do first is not waited for.
-pub(crate) enum Accepted {
+pub(crate) enum AcceptedStream {
     Tcp(TcpStream),
     Socket(UnixStream),
     #[cfg(feature = "tls")]
@@ -110,18 +110,18 @@ pub(crate) enum Accepted {
 }
 
 impl Listening {
-    pub(crate) async fn accept(&self) -> io::Result<Accepted> {
+    pub(crate) async fn accept(&self) -> io::Result<AcceptedStream> {
         // Events are small, and are wanted when they happen.
         let at_once = |stream: TcpStream| {
             let _ = stream.set_nodelay(true);
             stream
         };
         Ok(match self {
-            Self::Tcp(listener) => Accepted::Tcp(at_once(listener.accept().await?.0)),
-            Self::Socket(listener) => Accepted::Socket(listener.accept().await?.0),
+            Self::Tcp(listener) => AcceptedStream::Tcp(at_once(listener.accept().await?.0)),
+            Self::Socket(listener) => AcceptedStream::Socket(listener.accept().await?.0),
             #[cfg(feature = "tls")]
             Self::Tls(listener, acceptor) => {
-                Accepted::Tls(at_once(listener.accept().await?.0), acceptor.clone())
+                AcceptedStream::Tls(at_once(listener.accept().await?.0), acceptor.clone())
             }
         })
     }
@@ -144,7 +144,7 @@ impl Listening {
     }
 }
 
-impl Accepted {
+impl AcceptedStream {
     /// What requests come through, once it is known who the client is, as far as the listener asks.
     pub(crate) async fn begin(self) -> io::Result<Box<dyn ByteStream>> {
         match self {

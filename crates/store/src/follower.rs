@@ -38,7 +38,7 @@ use spacefold_event_core::{
 
 use self::{
     following::{Following, MAX_READS, Misfit, moving},
-    waiting::{Look, Waiting},
+    waiting::{Waiting, WaitingLook},
 };
 use crate::{
     block::{self, index::kept::FoundIndex},
@@ -350,7 +350,7 @@ impl LogReader for Follower {
             let head = self.refresh()?;
             let following = self.inner.following.lock();
             let is_behind = following.is_behind(&self.inner.shared);
-            Ok(Look { head, is_told: following.is_told(), is_behind })
+            Ok(WaitingLook { head, is_told: following.is_told(), is_behind })
         })
     }
 

@@ -111,7 +111,7 @@ struct Callers {
 type Taken = (Answerer<Answer>, Result<Accepted, AppendError>);
 
 /// Appends that were handed over and are committed together.
-struct Group {
+struct CommitGroup {
     taken: Vec<Taken>,
     /// Those who wait are woken after the answers were given, or will not be.
     called: Called,
@@ -163,7 +163,7 @@ impl Writer {
     /// Commits a group: what waits and, behind that, the append of this thread, if it has one.
     fn serve(&mut self, own: Option<&Proposal>, requests: &Receiver<Request>) -> Served {
         let taken = Vec::with_capacity(self.last_group);
-        let mut group = Group { taken, called: self.callers.rooms.begin_group() };
+        let mut group = CommitGroup { taken, called: self.callers.rooms.begin_group() };
         self.take_ready(requests, &mut group);
         let own = own.map(|proposal| self.accept(proposal));
         let owned = usize::from(own.is_some());
@@ -171,7 +171,7 @@ impl Writer {
             self.hold_open(requests, &mut group, owned);
             self.last_group = group.taken.len() + owned;
         }
-        let Group { taken, called } = group;
+        let CommitGroup { taken, called } = group;
         if taken.len() + owned == 0 {
             return Served { answers: Vec::new(), called, own: None };
         }
@@ -184,7 +184,7 @@ impl Writer {
     }
 
     /// Decides what is waiting now.
-    fn take_ready(&mut self, requests: &Receiver<Request>, group: &mut Group) {
+    fn take_ready(&mut self, requests: &Receiver<Request>, group: &mut CommitGroup) {
         while self.group_bytes() < MAX_GROUP_BYTES
             && let Ok(Request::Append(submission)) = requests.try_recv()
         {
@@ -198,7 +198,7 @@ impl Writer {
 
     /// Holds a group open a moment for the callers that were answered last, while it has fewer
     /// appends than the last one.
-    fn hold_open(&mut self, requests: &Receiver<Request>, group: &mut Group, owned: usize) {
+    fn hold_open(&mut self, requests: &Receiver<Request>, group: &mut CommitGroup, owned: usize) {
         if self.sync_within.is_some() || group.taken.len() + owned >= self.last_group {
             return;
         }

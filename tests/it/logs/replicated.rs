@@ -8,7 +8,7 @@ use spacefold_disk::MemoryDisk;
 use spacefold_event_core::EventLog;
 use spacefold_objects::{FolderStorage, ObjectStorage};
 use spacefold_replicated::{
-    BlockLimits, ObjectBlocks, ReplicatedLog, ReplicatedOptions, SimBlocks,
+    BlockLogLimits, ObjectBlocks, ReplicatedLog, ReplicatedOptions, SimBlocks,
 };
 use spacefold_store::{EmbeddedLog, StoreOptions};
 use tempfile::TempDir;
@@ -17,7 +17,7 @@ fn blocks(max_in_flight: usize) -> SimBlocks {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     // Large groups are in parts.
-    SimBlocks::new(seed, BlockLimits { max_block_bytes: 64 << 10, max_in_flight })
+    SimBlocks::new(seed, BlockLogLimits { max_block_bytes: 64 << 10, max_in_flight })
 }
 
 /// Whoever opens it has nothing, and reads all blocks.

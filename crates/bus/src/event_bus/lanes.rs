@@ -19,8 +19,8 @@ use spacefold_event_core::{
 
 use super::{bus_error::BusError, dispatcher::Dispatcher};
 use crate::{
+    ack_error::AckError,
     delivery::{Delivery, ReceiveError, SubscribeError},
-    durable::AckError,
     durable_place::DurablePlace,
     feed::Feed,
     subscriber::{Subscriber, SubscriptionHandle},

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use spacefold::{Snapshot, state::Document};
 
 use super::{SpacePage, count};
-use crate::{link::Link, text::grouped};
+use crate::{link::PageLink, text::grouped};
 
 /// Documents of a page.
 const PAGE_DOCUMENTS: usize = 200;
@@ -70,7 +70,7 @@ impl SpacePage {
     }
 
     fn row(&self, id: &str, document: &Document, is_stale: bool) -> Markup {
-        let link = Link::to("space").with("id", &self.space_id).with("at", self.at);
+        let link = PageLink::to("space").with("id", &self.space_id).with("at", self.at);
         let link = link.with_some("a", self.pin_a).with_some("b", self.pin_b).with("document", id);
         let link = link.with_some("q", (!self.search.is_empty()).then_some(&self.search));
         let (folder, name) = match document.path().rfind('/') {

@@ -159,7 +159,7 @@ impl SpacePage {
         let is_both = a.is_some() && b.is_some();
         let view = self.inspector.name();
         let view = if is_both { "changes" } else { view };
-        let link = crate::link::Link::to("space")
+        let link = crate::link::PageLink::to("space")
             .with("id", &self.space_id)
             .with("at", self.at)
             .with_some("a", a)
@@ -179,8 +179,8 @@ impl SpacePage {
         }
     }
 
-    fn unpinned(&self) -> crate::link::Link {
-        crate::link::Link::to("space")
+    fn unpinned(&self) -> crate::link::PageLink {
+        crate::link::PageLink::to("space")
             .with("id", &self.space_id)
             .with("at", self.at)
             .with_some("document", self.document_id())

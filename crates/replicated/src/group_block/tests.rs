@@ -12,7 +12,7 @@ fn identity() -> LogIdentity {
 }
 
 /// A group of as many events at position 7, and its payload.
-fn group(events: usize) -> (BlockHeader, Vec<Records>, Vec<u8>) {
+fn group(events: usize) -> (GroupBlockHeader, Vec<Records>, Vec<u8>) {
     let event = |n: usize| SpaceEvent::variable_set("a", "n", format!("{n:0>300}"));
     let events: Vec<SpaceEvent> = (0..events).map(event).collect();
     let proposal = append_rules::propose(&AppendRequest::new(&events), Schemas::today()).unwrap();
@@ -32,13 +32,13 @@ fn group(events: usize) -> (BlockHeader, Vec<Records>, Vec<u8>) {
     let runs: Vec<_> = runs.collect();
     let payload = encode_records(runs.iter().map(|(records, body)| (records, *body)));
     let records: Vec<Records> = runs.iter().map(|(records, _)| records.clone()).collect();
-    let header = BlockHeader {
+    let header = GroupBlockHeader {
         place: 9,
         read_through: 8,
         first_position: Position::new(7),
         count: count_of(&records),
         previous: [4; 32],
-        ..BlockHeader::first(identity(), [3; 16])
+        ..GroupBlockHeader::first(identity(), [3; 16])
     };
     (header, records, payload)
 }
@@ -87,13 +87,13 @@ fn a_flipped_bit_is_found_wherever_it_is() {
 fn fields_that_no_writer_writes_are_refused() {
     let (good, _, _) = group(1);
     let refused = [
-        BlockHeader { place: 0, ..good },
-        BlockHeader { read_through: 9, ..good },
-        BlockHeader { part: 1, ..good },
-        BlockHeader { parts: 0, ..good },
-        BlockHeader { count: to_u32(MAX_APPEND_EVENTS) + 1, ..good },
-        BlockHeader { first_position: Position::START, ..good },
-        BlockHeader { first_position: Position::new(u64::MAX), ..good },
+        GroupBlockHeader { place: 0, ..good },
+        GroupBlockHeader { read_through: 9, ..good },
+        GroupBlockHeader { part: 1, ..good },
+        GroupBlockHeader { parts: 0, ..good },
+        GroupBlockHeader { count: to_u32(MAX_APPEND_EVENTS) + 1, ..good },
+        GroupBlockHeader { first_position: Position::START, ..good },
+        GroupBlockHeader { first_position: Position::new(u64::MAX), ..good },
     ];
     for header in refused {
         let (bytes, _) = header.encode(&[]);
@@ -114,7 +114,7 @@ fn fields_that_no_writer_writes_are_refused() {
 fn another_number_of_events_than_the_header_says_is_refused() {
     let (header, _, payload) = group(3);
     for count in [0, 2, 4] {
-        let header = BlockHeader { count, ..header };
+        let header = GroupBlockHeader { count, ..header };
         assert!(decode_records(&header, &payload).is_err(), "{count} events");
     }
 }

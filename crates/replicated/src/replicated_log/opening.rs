@@ -13,12 +13,12 @@ use uuid::Uuid;
 
 use super::{FIRST_PAUSE, LONGEST_PAUSE, LogShared, ReplicatedLog, ReplicatedOptions, Trouble};
 use crate::{
-    block_log::{BlockLimits, BlockLog, PutAnswer, PutOutcome},
+    block_log::{BlockLog, BlockLogLimits, PutAnswer, PutOutcome},
     bookmark,
     error::{BlockDamage, ReplicatedOpenError},
-    group_block::BlockHeader,
+    group_block::GroupBlockHeader,
     replica::Replica,
-    tail::Tail,
+    tail::BlockTail,
     wake::Wake,
 };
 
@@ -40,11 +40,12 @@ impl<B: BlockLog> ReplicatedLog<B> {
         options: ReplicatedOptions,
     ) -> Result<Self, ReplicatedOpenError> {
         let limits = blocks.limits();
-        if limits.max_block_bytes < BlockLimits::LEAST_BLOCK_BYTES {
+        if limits.max_block_bytes < BlockLogLimits::LEAST_BLOCK_BYTES {
             let max_block_bytes = limits.max_block_bytes;
             return Err(ReplicatedOpenError::TooSmall { backend: blocks.name(), max_block_bytes });
         }
-        let opening = Opening { blocks: &blocks, deadline: Instant::now() + options.open_timeout };
+        let opening =
+            LogOpening { blocks: &blocks, deadline: Instant::now() + options.open_timeout };
         let begun = begin(&opening, &*log, &options)?;
         let (tail, identity) = begun;
         let wake = Arc::new(Wake::default());
@@ -88,12 +89,12 @@ impl<B: BlockLog> ReplicatedLog<B> {
 }
 
 /// Asking a backend until it answers, or the time is over.
-struct Opening<'a, B> {
+struct LogOpening<'a, B> {
     blocks: &'a B,
     deadline: Instant,
 }
 
-impl<B: BlockLog> Opening<'_, B> {
+impl<B: BlockLog> LogOpening<'_, B> {
     fn check_time(&self, why: impl Into<String>) -> Result<(), ReplicatedOpenError> {
         if Instant::now() < self.deadline {
             return Ok(());
@@ -136,7 +137,7 @@ impl<B: BlockLog> Opening<'_, B> {
         }
         let identity = LogIdentity::created(LogId::random());
         let writer = Uuid::new_v4().into_bytes();
-        let (block, _) = BlockHeader::first(identity, writer).encode(&[]);
+        let (block, _) = GroupBlockHeader::first(identity, writer).encode(&[]);
         let (answer, put) = Pending::new(|| PutOutcome::Unknown);
         let answer = PutAnswer::new(move |outcome| answer.answer(outcome));
         self.blocks.put_if_absent(1, block.into(), answer);
@@ -149,17 +150,17 @@ impl<B: BlockLog> Opening<'_, B> {
 }
 
 fn read_identity(block: &[u8]) -> Result<LogIdentity, BlockDamage> {
-    let mut tail = Tail::start();
+    let mut tail = BlockTail::start();
     tail.take(block)?;
     tail.identity.ok_or(BlockDamage::OtherLog { place: 1 })
 }
 
 /// Where reading begins.
 fn begin<B: BlockLog>(
-    opening: &Opening<'_, B>,
+    opening: &LogOpening<'_, B>,
     log: &dyn EventLog,
     options: &ReplicatedOptions,
-) -> Result<(Tail, LogIdentity), ReplicatedOpenError> {
+) -> Result<(BlockTail, LogIdentity), ReplicatedOpenError> {
     let identity = opening.identity()?;
     let bookmark = options.bookmark.as_ref().map(bookmark::read).transpose()?.flatten();
     if let Some(tail) = bookmark {
@@ -171,7 +172,7 @@ fn begin<B: BlockLog>(
             return Ok((tail, identity));
         }
     }
-    Ok((Tail::start(), identity))
+    Ok((BlockTail::start(), identity))
 }
 
 impl<B: BlockLog> LogShared<B> {
@@ -213,7 +214,7 @@ impl<B: BlockLog> LogShared<B> {
 }
 
 /// The blocks end before the events that this process has.
-fn lacking(tail: &Tail, head: Position) -> BlockDamage {
+fn lacking(tail: &BlockTail, head: Position) -> BlockDamage {
     let why = format!("the blocks end at position {}, it has events up to {head}", tail.head);
     BlockDamage::Divergent { place: tail.next, why }
 }

@@ -5,12 +5,12 @@ use spacefold_event_core::{MemoryLog, SpaceEvent, StorageError};
 
 use super::*;
 use crate::{
-    block_log::{BlockLimits, PutAnswer},
+    block_log::{BlockLogLimits, PutAnswer},
     error::ReplicatedOpenError,
     sim_blocks::SimBlocks,
 };
 
-const LIMITS: BlockLimits = BlockLimits { max_block_bytes: 1 << 20, max_in_flight: 4 };
+const LIMITS: BlockLogLimits = BlockLogLimits { max_block_bytes: 1 << 20, max_in_flight: 4 };
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -26,7 +26,7 @@ impl BlockLog for Hiding {
         "hiding blocks".to_owned()
     }
 
-    fn limits(&self) -> BlockLimits {
+    fn limits(&self) -> BlockLogLimits {
         LIMITS
     }
 

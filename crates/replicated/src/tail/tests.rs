@@ -11,20 +11,20 @@ fn identity(log: u8) -> LogIdentity {
 }
 
 /// A tail that has read the first block.
-fn begun() -> Tail {
-    let mut tail = Tail::start();
-    let (first, _) = BlockHeader::first(identity(1), OTHER).encode(&[]);
+fn begun() -> BlockTail {
+    let mut tail = BlockTail::start();
+    let (first, _) = GroupBlockHeader::first(identity(1), OTHER).encode(&[]);
     assert!(tail.take(&first).unwrap().is_empty());
     tail
 }
 
 /// The header of a block without events in the next place, made after all was read.
-fn next(tail: &Tail, writer: [u8; 16]) -> BlockHeader {
-    BlockHeader {
+fn next(tail: &BlockTail, writer: [u8; 16]) -> GroupBlockHeader {
+    GroupBlockHeader {
         place: tail.next,
         read_through: tail.next - 1,
         previous: tail.last_hash,
-        ..BlockHeader::first(identity(1), writer)
+        ..GroupBlockHeader::first(identity(1), writer)
     }
 }
 
@@ -33,9 +33,9 @@ fn what_was_made_on_a_block_that_did_not_land_is_void_and_so_is_what_rests_on_it
     let mut tail = begun();
     let mine = next(&tail, ONE);
     let (_, lost) = mine.encode(b"never there");
-    let second = BlockHeader { place: mine.place + 1, previous: lost, group: 1, ..mine };
+    let second = GroupBlockHeader { place: mine.place + 1, previous: lost, group: 1, ..mine };
     let (second_bytes, second_hash) = second.encode(&[]);
-    let third = BlockHeader { place: mine.place + 2, previous: second_hash, group: 2, ..mine };
+    let third = GroupBlockHeader { place: mine.place + 2, previous: second_hash, group: 2, ..mine };
     let (winner, _) = next(&tail, OTHER).encode(&[]);
     tail.take(&winner).unwrap();
     assert_eq!(tail.last_void, 0);
@@ -53,7 +53,7 @@ fn what_was_made_on_a_block_that_did_not_land_is_void_and_so_is_what_rests_on_it
 #[test]
 fn a_writer_that_had_read_another_block_is_damage() {
     let mut tail = begun();
-    let header = BlockHeader { previous: [9; 32], ..next(&tail, ONE) };
+    let header = GroupBlockHeader { previous: [9; 32], ..next(&tail, ONE) };
     let damage = tail.take(&header.encode(&[]).0).unwrap_err();
     assert_eq!(damage, BlockDamage::BrokenChain { place: 2 });
 }
@@ -61,13 +61,13 @@ fn a_writer_that_had_read_another_block_is_damage() {
 #[test]
 fn blocks_of_other_places_logs_and_positions_are_damage() {
     let tail = begun();
-    let take = |header: BlockHeader| tail.clone().take(&header.encode(&[]).0).unwrap_err();
+    let take = |header: GroupBlockHeader| tail.clone().take(&header.encode(&[]).0).unwrap_err();
     let good = next(&tail, ONE);
-    let misplaced = take(BlockHeader { place: 3, ..good });
+    let misplaced = take(GroupBlockHeader { place: 3, ..good });
     assert_eq!(misplaced, BlockDamage::Misplaced { place: 2, found: 3 });
-    let other = BlockHeader { log_id: identity(5).log_id, ..good };
+    let other = GroupBlockHeader { log_id: identity(5).log_id, ..good };
     assert_eq!(take(other), BlockDamage::OtherLog { place: 2 });
-    let elsewhere = take(BlockHeader { first_position: Position::new(4), ..good });
+    let elsewhere = take(GroupBlockHeader { first_position: Position::new(4), ..good });
     assert!(matches!(elsewhere, BlockDamage::WrongPosition { place: 2, .. }), "{elsewhere}");
     let unreadable = tail.clone().take(b"nonsense").unwrap_err();
     assert!(matches!(unreadable, BlockDamage::Unreadable { place: 2, .. }), "{unreadable}");
@@ -76,7 +76,7 @@ fn blocks_of_other_places_logs_and_positions_are_damage() {
 #[test]
 fn a_group_whose_parts_do_not_follow_each_other_is_void() {
     let mut tail = begun();
-    let first = BlockHeader { parts: 2, ..next(&tail, ONE) };
+    let first = GroupBlockHeader { parts: 2, ..next(&tail, ONE) };
     let (bytes, hash) = first.encode(&[]);
     tail.take(&bytes).unwrap();
     assert!(tail.has_begun() && tail.begun_by() == Some(ONE));
@@ -85,9 +85,9 @@ fn a_group_whose_parts_do_not_follow_each_other_is_void() {
     without.take(&next(&tail, OTHER).encode(&[]).0).unwrap();
     assert!(!without.has_begun() && without.last_void == 0);
     // A second part of another group is none of it.
-    let second = BlockHeader { place: first.place + 1, part: 1, previous: hash, ..first };
+    let second = GroupBlockHeader { place: first.place + 1, part: 1, previous: hash, ..first };
     tail.clone().take(&second.encode(&[]).0).unwrap();
     let mut torn = tail.clone();
-    torn.take(&BlockHeader { group: 8, ..second }.encode(&[]).0).unwrap();
+    torn.take(&GroupBlockHeader { group: 8, ..second }.encode(&[]).0).unwrap();
     assert!(!torn.has_begun() && torn.last_void == second.place);
 }

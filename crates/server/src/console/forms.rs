@@ -6,12 +6,12 @@ use axum::{
 };
 use tokio::time::timeout;
 
-use super::page::Visitor;
 use crate::{
     app::App,
     body::{next_bytes, too_large, too_slow},
     parameters::Parameters,
     problem::HttpProblem,
+    visitor::Visitor,
 };
 
 /// Bytes of a form.

@@ -9,13 +9,10 @@ use axum::{
 use spacefold::admin::VerifyDepth;
 use spacefold_console::{HealthPage, Section};
 
-use super::{
-    forms::SentForm,
-    page::{self, Visitor},
-};
+use super::{forms::SentForm, page};
 use crate::{
     access::CallerAccess, app::App, parameters::Parameters, problem::HttpProblem,
-    served_store::ServedStore, tokens::TokenRight,
+    served_store::ServedStore, tokens::TokenRight, visitor::Visitor,
 };
 
 /// `GET /health`

@@ -12,7 +12,7 @@ use spacefold::{
 };
 use spacefold_console::{LivePage, Section};
 
-use super::page::{self, Visitor};
+use super::page;
 use crate::{
     access::CallerAccess,
     app::App,
@@ -20,6 +20,7 @@ use crate::{
     problem::HttpProblem,
     served_store::ServedStore,
     tokens::TokenRight,
+    visitor::Visitor,
 };
 
 /// Events that are shown of what was before.

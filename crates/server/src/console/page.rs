@@ -2,36 +2,20 @@
 
 use axum::{
     body::Body,
-    extract::FromRequestParts,
-    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use spacefold::event::id_text;
-use spacefold_console::{Frame, RefusalPage, Section};
+use spacefold_console::{PageFrame, RefusalPage, Section};
 
-use crate::{access::CallerAccess, app::App, problem::HttpProblem, tokens::TokenRight};
+use crate::{
+    access::CallerAccess, app::App, problem::HttpProblem, tokens::TokenRight, visitor::Visitor,
+};
 
 /// What a page may load: of this server alone.
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; \
                       frame-ancestors 'none'; object-src 'none'";
-
-/// Who looks.
-#[derive(Clone, Debug)]
-pub(crate) struct Visitor {
-    /// What the forms of the session carry.
-    pub(crate) form_token: String,
-    pub(crate) is_logged_in: bool,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Visitor {
-    type Rejection = HttpProblem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, HttpProblem> {
-        let found = parts.extensions.get::<Self>().cloned();
-        found.ok_or_else(|| HttpProblem::internal("internal", "nobody has looked who visits"))
-    }
-}
 
 /// The frame of a page.
 pub(super) fn frame(
@@ -39,9 +23,9 @@ pub(super) fn frame(
     access: &CallerAccess,
     visitor: &Visitor,
     section: Section,
-) -> Frame {
+) -> PageFrame {
     let store = app.store();
-    let mut frame = Frame::new(id_text(store.store_id()), section);
+    let mut frame = PageFrame::new(id_text(store.store_id()), section);
     frame.durable_head = store.durable_head();
     frame.form_token.clone_from(&visitor.form_token);
     frame.is_logged_in = visitor.is_logged_in;
@@ -51,8 +35,8 @@ pub(super) fn frame(
 }
 
 /// The frame of a page for somebody who is not known.
-pub(super) fn closed_frame(app: &App) -> Frame {
-    let mut frame = Frame::new("", Section::None);
+pub(super) fn closed_frame(app: &App) -> PageFrame {
+    let mut frame = PageFrame::new("", Section::None);
     frame.form_token = app.sessions().visitor().form_token;
     frame
 }

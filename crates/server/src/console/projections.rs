@@ -8,13 +8,10 @@ use axum::{
 };
 use spacefold_console::{ProjectionsPage, Section};
 
-use super::{
-    forms::SentForm,
-    page::{self, Visitor},
-};
+use super::{forms::SentForm, page};
 use crate::{
     access::CallerAccess, app::App, parameters::Parameters, path_ids::PathIds,
-    problem::HttpProblem, tokens::TokenRight,
+    problem::HttpProblem, tokens::TokenRight, visitor::Visitor,
 };
 
 /// `GET /projections`

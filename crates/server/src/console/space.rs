@@ -11,8 +11,8 @@ use spacefold_console::{
 };
 
 use super::{
-    page::{self, Visitor},
-    space_steps::{self, Place, Step},
+    page,
+    space_steps::{self, SpaceStep, StepPlace},
 };
 use crate::{
     access::CallerAccess,
@@ -22,6 +22,7 @@ use crate::{
     problem::HttpProblem,
     served_store::ServedStore,
     tokens::TokenRight,
+    visitor::Visitor,
 };
 
 /// Events that are listed up to the one at the position.
@@ -35,7 +36,7 @@ struct Asked {
     space_id: String,
     at: Option<Position>,
     time: Option<Timestamp>,
-    step: Option<Step>,
+    step: Option<SpaceStep>,
     pins: (Option<Position>, Option<Position>),
     inspector: InspectorView,
     document: Option<String>,
@@ -61,7 +62,7 @@ impl Asked {
             let micros = millis.checked_mul(1_000).and_then(|micros| micros.checked_add(999));
             micros.and_then(Timestamp::from_micros).ok_or_else(|| invalid("t", "no time of ours"))
         });
-        let (time, step) = (time.transpose()?, Step::of(given.text("step")?.as_deref())?);
+        let (time, step) = (time.transpose()?, SpaceStep::of(given.text("step")?.as_deref())?);
         let pins = (position(given.number("a")?), position(given.number("b")?));
         let view = given.text("view")?.unwrap_or_else(|| "events".to_owned());
         let inspector = InspectorView::of_name(&view);
@@ -135,7 +136,11 @@ impl Asked {
         })
     }
 
-    fn inspected(&self, store: &ServedStore, place: &Place) -> Result<InspectorView, HttpProblem> {
+    fn inspected(
+        &self,
+        store: &ServedStore,
+        place: &StepPlace,
+    ) -> Result<InspectorView, HttpProblem> {
         if let Some(document_id) = &self.document {
             let view = self.document_view(store, place, document_id)?;
             return Ok(InspectorView::Document(Box::new(view)));
@@ -163,7 +168,7 @@ impl Asked {
     fn document_view(
         &self,
         store: &ServedStore,
-        place: &Place,
+        place: &StepPlace,
         document_id: &str,
     ) -> Result<DocumentView, HttpProblem> {
         let is_short =

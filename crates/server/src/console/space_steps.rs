@@ -11,14 +11,14 @@ const DAY_MICROS: i64 = 86_400_000_000;
 
 /// A step from a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum SpaceStep {
     /// The last event before the day of this one.
     DayBack,
     /// The first event after the day of this one.
     DayOn,
 }
 
-impl Step {
+impl SpaceStep {
     pub(super) fn of(name: Option<&str>) -> Result<Option<Self>, HttpProblem> {
         match name {
             None => Ok(None),
@@ -30,7 +30,7 @@ impl Step {
 }
 
 /// Where one is.
-pub(super) struct Place {
+pub(super) struct StepPlace {
     /// None before the first event.
     pub(super) state: Option<Snapshot>,
     pub(super) event: Option<RecordedEvent>,
@@ -54,7 +54,7 @@ pub(super) fn place(
     store: &ServedStore,
     space_id: &str,
     moment: Moment,
-) -> Result<Place, HttpProblem> {
+) -> Result<StepPlace, HttpProblem> {
     let newest = store.log().revision(space_id)?;
     if newest == Revision::NONE {
         return Err(HttpProblem::unknown_space(space_id));
@@ -80,33 +80,33 @@ pub(super) fn place(
     let index = around.iter().position(|event| event.revision == revision);
     let event = index.map(|index| around.swap_remove(index));
     let at = event.as_ref().map_or(position, |event| event.position);
-    Ok(Place { state, event, at, steps })
+    Ok(StepPlace { state, event, at, steps })
 }
 
 /// Where a step leads; the first event and the last are as far as one gets.
 pub(super) fn stepped(
     store: &ServedStore,
     space_id: &str,
-    from: Place,
-    step: Step,
-) -> Result<Place, HttpProblem> {
+    from: StepPlace,
+    step: SpaceStep,
+) -> Result<StepPlace, HttpProblem> {
     let Some(event) = &from.event else { return Ok(from) };
     let day = event.recorded_at.as_micros().div_euclid(DAY_MICROS);
     let end = match step {
-        Step::DayBack => day * DAY_MICROS - 1,
-        Step::DayOn => (day + 1) * DAY_MICROS - 1,
+        SpaceStep::DayBack => day * DAY_MICROS - 1,
+        SpaceStep::DayOn => (day + 1) * DAY_MICROS - 1,
     };
     let end = Timestamp::from_micros(end).unwrap_or(Timestamp::MAX);
     let there = place(store, space_id, end.into())?;
     let leads_to = match step {
-        Step::DayBack => {
+        SpaceStep::DayBack => {
             if there.event.is_some() {
                 None
             } else {
                 there.steps.first
             }
         }
-        Step::DayOn => there.steps.next.or(there.steps.last),
+        SpaceStep::DayOn => there.steps.next.or(there.steps.last),
     };
     match leads_to {
         Some(position) => place(store, space_id, position.into()),

@@ -6,12 +6,12 @@ use axum::{
     response::Response,
 };
 use spacefold::{SnapshotError, projection::ProblemFilter};
-use spacefold_console::{Section, SpaceRow, StorePage};
+use spacefold_console::{Section, SpaceListRow, StorePage};
 
-use super::page::{self, Visitor};
+use super::page;
 use crate::{
     access::CallerAccess, app::App, parameters::Parameters, problem::HttpProblem,
-    served_store::ServedStore, tokens::TokenRight,
+    served_store::ServedStore, tokens::TokenRight, visitor::Visitor,
 };
 
 /// Spaces of a page.
@@ -71,7 +71,7 @@ fn rows(
     store: &ServedStore,
     access: &CallerAccess,
     after: Option<String>,
-) -> Result<(Vec<SpaceRow>, Option<String>), HttpProblem> {
+) -> Result<(Vec<SpaceListRow>, Option<String>), HttpProblem> {
     let (mut rows, mut after) = (Vec::new(), after);
     loop {
         let found = store.log().spaces_after(after.as_deref(), LOOK_SPACES)?;
@@ -82,7 +82,7 @@ fn rows(
                     return Ok((rows, after));
                 }
                 match store.snapshot(&space_id) {
-                    Ok(state) => rows.push(SpaceRow {
+                    Ok(state) => rows.push(SpaceListRow {
                         space_id: space_id.clone(),
                         name: state.name().map(str::to_owned),
                         status: state.status(),

@@ -9,10 +9,7 @@ use axum::{
 use spacefold::Position;
 use spacefold_console::{Section, SubscriptionsPage};
 
-use super::{
-    forms::SentForm,
-    page::{self, Visitor},
-};
+use super::{forms::SentForm, page};
 use crate::{
     access::CallerAccess,
     app::App,
@@ -21,6 +18,7 @@ use crate::{
     problem::HttpProblem,
     served_store::ServedStore,
     tokens::TokenRight,
+    visitor::Visitor,
 };
 
 /// `GET /subscriptions`

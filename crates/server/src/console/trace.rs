@@ -12,10 +12,10 @@ use spacefold::{
 };
 use spacefold_console::{Section, TracePage};
 
-use super::page::{self, Visitor};
+use super::page;
 use crate::{
     access::CallerAccess, app::App, parameters::Parameters, problem::HttpProblem,
-    served_store::ServedStore, tokens::TokenRight,
+    served_store::ServedStore, tokens::TokenRight, visitor::Visitor,
 };
 
 /// Events of a page.

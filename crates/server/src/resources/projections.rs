@@ -29,7 +29,7 @@ struct ListedProjection {
     position: Position,
     lag: u64,
     building: Option<PrintedBuilding>,
-    paused: Option<PrintedPause>,
+    paused: Option<PrintedProjectionPause>,
     skipped: Vec<Position>,
     href: String,
 }
@@ -41,7 +41,7 @@ struct PrintedBuilding {
 }
 
 #[derive(Serialize)]
-struct PrintedPause {
+struct PrintedProjectionPause {
     position: Position,
     kind: PauseKind,
     /// It may quote an event: for who sees all.
@@ -65,7 +65,7 @@ impl ListedProjection {
             building: info
                 .building
                 .map(|it| PrintedBuilding { version: it.version, position: it.position }),
-            paused: info.paused.map(|it| PrintedPause {
+            paused: info.paused.map(|it| PrintedProjectionPause {
                 position: it.position,
                 kind: it.kind,
                 reason: access.sees_everything().then_some(it.reason),

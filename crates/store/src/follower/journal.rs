@@ -22,7 +22,7 @@ use crate::{
     journal::{
         frame::{self, FILE_HEADER_BYTES, FileHeader, FrameHeader, GROUP_ALIGNMENT},
         scan::{FoundFiles, unpack},
-        window::FileWindow,
+        window::JournalWindow,
     },
     run::RecordRun,
 };
@@ -34,7 +34,7 @@ pub(super) struct JournalCursor {
     store_id: [u8; 16],
     /// What HEAD said of the frames that count.
     counted: Option<(u64, Fence)>,
-    place: Option<Place>,
+    place: Option<JournalPlace>,
     /// The checksum of the last frame that was read.
     crc: u32,
     /// The position of its last event.
@@ -48,7 +48,7 @@ pub(super) struct JournalCursor {
 
 /// A file of the journal, and where to go on in it.
 #[derive(Debug)]
-struct Place {
+struct JournalPlace {
     slot: u64,
     header: FileHeader,
     file: Arc<dyn File>,
@@ -127,7 +127,7 @@ impl JournalCursor {
         loop {
             let missed = self.frames(head)?;
             let is_passed =
-                |place: &Place| place.limit.is_some_and(|limit| limit <= self.end.next());
+                |place: &JournalPlace| place.limit.is_some_and(|limit| limit <= self.end.next());
             let is_at_limit = self.place.as_ref().is_some_and(is_passed);
             if !is_at_limit && !looks_on && self.end >= wanted {
                 return Ok(());
@@ -183,7 +183,7 @@ impl JournalCursor {
         self.proved = self.proved.max(header.first_position.previous());
         let limit = found.limit(place);
         let offset = to_u64(FILE_HEADER_BYTES);
-        self.place = Some(Place { slot: used.slot, header, file, bytes, offset, limit });
+        self.place = Some(JournalPlace { slot: used.slot, header, file, bytes, offset, limit });
         Ok(())
     }
 
@@ -206,8 +206,8 @@ impl JournalCursor {
 
     /// Reads every frame that follows in the file; what is there instead of the next one.
     fn frames(&mut self, head: &Head) -> Result<String, OpenError> {
-        let Some(Place { file, bytes, .. }) = &self.place else { return Ok(String::new()) };
-        let mut window = FileWindow::new(file, *bytes);
+        let Some(JournalPlace { file, bytes, .. }) = &self.place else { return Ok(String::new()) };
+        let mut window = JournalWindow::new(file, *bytes);
         loop {
             let Some(place) = &self.place else { return Ok(String::new()) };
             if place.limit.is_some_and(|limit| limit <= self.end.next()) {
@@ -244,7 +244,7 @@ impl JournalCursor {
     /// The frame at an offset, if it is whole and the next of the chain; else what is wrong.
     fn frame_at(
         &self,
-        window: &mut FileWindow,
+        window: &mut JournalWindow,
         offset: u64,
         head: &Head,
     ) -> Result<Result<NextFrame, String>, OpenError> {
@@ -282,7 +282,7 @@ impl JournalCursor {
     fn broken(&self, what: &str) -> OpenError {
         let (file, offset, used) = match &self.place {
             None => (self.folder.journal_path(), 0, String::new()),
-            Some(Place { slot, header, offset, .. }) => {
+            Some(JournalPlace { slot, header, offset, .. }) => {
                 let FileHeader { file_number, incarnation, .. } = header;
                 let used = format!(" (file number {file_number}, incarnation {incarnation})");
                 (self.folder.journal_file_path(*slot), *offset, used)

@@ -25,7 +25,7 @@ const TOLD_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a look at the files has found.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Look {
+pub(super) struct WaitingLook {
     pub(super) head: Position,
     /// Whether their owner gives hints.
     pub(super) is_told: bool,
@@ -82,12 +82,12 @@ impl Waiting {
         &self,
         position: Position,
         timeout: Duration,
-        look: impl Fn() -> Result<Look, ReadError>,
+        look: impl Fn() -> Result<WaitingLook, ReadError>,
     ) -> Result<Position, ReadError> {
         let deadline = Instant::now().checked_add(timeout);
         let mut before = None;
         loop {
-            let Look { head, is_told, is_behind } = look()?;
+            let WaitingLook { head, is_told, is_behind } = look()?;
             let mut state = self.state();
             if before.is_some_and(|before| before < head) {
                 state.seen_new = Some(Instant::now());
@@ -131,7 +131,7 @@ impl Waiting {
         head: Position,
         left: Duration,
         is_told: bool,
-        look: &impl Fn() -> Result<Look, ReadError>,
+        look: &impl Fn() -> Result<WaitingLook, ReadError>,
     ) -> Result<(), ReadError> {
         let Some(watch) = self.watch.as_ref().filter(|watch| watch.arm(&[LIVE, HEAD])) else {
             thread::sleep(left.min(self.poll_interval));

@@ -37,7 +37,7 @@ use crate::{
             self, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FileHeader, Frame, FrameHeader,
             GROUP_ALIGNMENT, OwnedFrame,
         },
-        window::FileWindow,
+        window::JournalWindow,
     },
 };
 
@@ -269,7 +269,7 @@ impl<'a> Scanner<'a> {
         self.note_session(header.incarnation);
         self.last_file.clone_from(&path);
         let opened = self.folder.open_journal_file(file.slot, Access::Read)?;
-        let mut window = FileWindow::new(&opened, opened.bytes()?);
+        let mut window = JournalWindow::new(&opened, opened.bytes()?);
         self.live
             .live
             .push_back(LiveFile { slot: file.slot, first_position: header.first_position });
@@ -284,7 +284,7 @@ impl<'a> Scanner<'a> {
     fn frames(
         &mut self,
         path: PathBuf,
-        window: &mut FileWindow,
+        window: &mut JournalWindow,
         incarnation: u64,
         limit: Option<Position>,
         visit: &mut VisitFrame<'_>,
@@ -379,7 +379,11 @@ impl<'a> Scanner<'a> {
     }
 
     /// The frame at an offset, if it is whole and the next of the chain; else what is wrong.
-    fn next_frame<'w>(&self, window: &'w mut FileWindow, offset: u64) -> Result<Frame<'w>, Miss> {
+    fn next_frame<'w>(
+        &self,
+        window: &'w mut JournalWindow,
+        offset: u64,
+    ) -> Result<Frame<'w>, Miss> {
         let unread = |error: StorageError| Miss::Unfit(error.into());
         let rest = window.frame_bytes(offset).map_err(unread)?;
         let frame = frame::parse(rest, self.head.store_id, self.folder.schemas())
@@ -403,7 +407,7 @@ impl<'a> Scanner<'a> {
     /// of the file says that covers the next event, if one does.
     fn synced_after(
         &self,
-        window: &mut FileWindow,
+        window: &mut JournalWindow,
         from: u64,
         incarnation: u64,
     ) -> Result<Position, StorageError> {
@@ -424,7 +428,7 @@ impl<'a> Scanner<'a> {
     /// The frame that a file without a header begins with, if it is the one that would be next, and
     /// whether nothing was ever written in the place of the header.
     fn begins_next(&self, file: &Arc<dyn File>) -> Result<Option<(FrameHeader, bool)>, OpenError> {
-        let mut window = FileWindow::new(file, file.bytes()?);
+        let mut window = JournalWindow::new(file, file.bytes()?);
         let begin = window.read(0, FILE_HEADER_BYTES + FRAME_HEADER_BYTES)?;
         let Some((header, frame)) = begin.split_at_checked(FILE_HEADER_BYTES) else {
             return Ok(None);

@@ -13,7 +13,7 @@ const LEAST_READ: usize = 4 << 10;
 const MOST_READ: usize = 256 << 10;
 
 /// Bytes of a file that were read together.
-pub(crate) struct FileWindow {
+pub(crate) struct JournalWindow {
     file: Arc<dyn File>,
     /// The bytes of the file.
     len: u64,
@@ -22,7 +22,7 @@ pub(crate) struct FileWindow {
     ahead: usize,
 }
 
-impl FileWindow {
+impl JournalWindow {
     /// Nothing of a file was read yet, of which so many bytes are to be.
     pub(crate) fn new(file: &Arc<dyn File>, len: u64) -> Self {
         Self { file: Arc::clone(file), len, start: 0, bytes: Vec::new(), ahead: 0 }

@@ -15,7 +15,7 @@ use spacefold_event_core::{
 use super::{
     Answer, Callers, Writer,
     budget::{ByteBudget, Permit},
-    waiting_room::Place,
+    waiting_room::WaitingPlace,
 };
 use crate::{ids::IdLook, journal::JournalEnd, options::StoreOptions, shared::SharedStore};
 
@@ -33,7 +33,7 @@ pub(super) struct Submission {
     pub(super) proposal: Box<Proposal>,
     pub(super) answer: Answerer<Answer>,
     /// Where the caller waits, if he does so with others. Dropped after the answer, which he is woken for.
-    pub(super) place: Option<Place>,
+    pub(super) place: Option<WaitingPlace>,
     /// Under way until the append is decided.
     _look: IdLook,
     _permit: Permit,
@@ -127,7 +127,7 @@ impl WriterHandle {
     fn hand_over(
         &self,
         (proposal, look): (Box<Proposal>, IdLook),
-        place: Option<Place>,
+        place: Option<WaitingPlace>,
     ) -> Result<PendingAppend, AppendError> {
         let permit = self.budget.take(proposal.body_bytes());
         let (answer, pending) = PendingAppend::new(|| Err(AppendError::Closed));

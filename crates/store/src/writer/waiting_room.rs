@@ -30,7 +30,7 @@ struct Room {
 
 /// A place in one of the rooms, for one append. Whoever waits there looks again when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct WaitingPlace {
     rooms: Arc<WaitingRooms>,
     room: usize,
     is_called: bool,
@@ -46,9 +46,9 @@ pub(crate) struct Called {
 
 impl WaitingRooms {
     /// Takes a place for an append that is about to be handed over: the place, and the number of its room.
-    pub(crate) fn take_place(self: &Arc<Self>) -> (Place, usize) {
+    pub(crate) fn take_place(self: &Arc<Self>) -> (WaitingPlace, usize) {
         let room = self.open.load(Ordering::Relaxed) % ROOMS;
-        (Place { rooms: Arc::clone(self), room, is_called: false }, room)
+        (WaitingPlace { rooms: Arc::clone(self), room, is_called: false }, room)
     }
 
     /// Begins a group: whoever comes from now on waits in the other room.
@@ -84,7 +84,7 @@ impl WaitingRooms {
 
 impl Called {
     /// Has whoever waits at a place woken with the others.
-    pub(crate) fn add(&mut self, mut place: Place) {
+    pub(crate) fn add(&mut self, mut place: WaitingPlace) {
         place.is_called = true;
         if let Some(has_callers) = self.has_callers.get_mut(place.room) {
             *has_callers = true;
@@ -102,7 +102,7 @@ impl Drop for Called {
     }
 }
 
-impl Drop for Place {
+impl Drop for WaitingPlace {
     fn drop(&mut self) {
         if !self.is_called {
             self.rooms.wake(self.room);

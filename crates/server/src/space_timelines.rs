@@ -21,14 +21,14 @@ const READ_EVENTS: usize = 4_096;
 const PATIENCE: Duration = Duration::from_millis(250);
 
 #[derive(Default)]
-struct Known {
+struct KnownTimeline {
     timeline: SpaceTimeline,
     through: Revision,
 }
 
 /// Timelines by space.
 #[derive(Default)]
-pub(crate) struct Timelines(Mutex<HashMap<String, Arc<Mutex<Known>>>>);
+pub(crate) struct Timelines(Mutex<HashMap<String, Arc<Mutex<KnownTimeline>>>>);
 
 impl Timelines {
     /// The timeline of a space, and whether it has all of it.
@@ -53,7 +53,7 @@ impl Timelines {
         Ok((known.timeline.clone(), known.through >= newest))
     }
 
-    fn entry(&self, space_id: &str) -> Arc<Mutex<Known>> {
+    fn entry(&self, space_id: &str) -> Arc<Mutex<KnownTimeline>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= MAX_TIMELINES && !all.contains_key(space_id) {
             // Any makes room: it is read again when it is looked at.
