@@ -2,8 +2,6 @@
 
 #[path = "../../crates/store/src/writer/budget.rs"]
 mod budget;
-#[path = "../../crates/store/src/writer/gathering.rs"]
-mod gathering;
 #[allow(dead_code, reason = "the whole file is compiled, for the parts under test")]
 #[path = "../../crates/store/src/progress.rs"]
 mod progress;
@@ -14,8 +12,6 @@ mod head_watch;
 #[allow(dead_code, reason = "the whole file is compiled, for the parts under test")]
 #[path = "../../crates/bus/src/signal.rs"]
 mod signal;
-#[path = "../../crates/store/src/writer/waiting_room.rs"]
-mod waiting_room;
 
 mod bus_scenarios;
 mod store_scenarios;
@@ -31,7 +27,7 @@ mod thread {
 }
 
 use bus_scenarios::LooksAt;
-use store_scenarios::{Announces, Arrives, LooksAtTail, Wakes};
+use store_scenarios::{Announces, LooksAtTail};
 
 /// Tries every schedule with at most two preemptions.
 fn check(scenario: impl Fn() + Send + Sync + 'static) {
@@ -80,28 +76,6 @@ fn one_segment_is_made_after_the_other() {
 #[test]
 fn everybody_gets_through_the_byte_budget() {
     check(|| store_scenarios::byte_budget([4, 8, 30]));
-}
-
-#[test]
-fn everybody_is_woken_for_the_answer() {
-    check(|| store_scenarios::answers(Wakes::AfterTheAnswers));
-}
-
-#[test]
-#[should_panic(expected = "deadlock")]
-fn a_wake_up_before_the_answer_is_found() {
-    check(|| store_scenarios::answers(Wakes::Before));
-}
-
-#[test]
-fn who_gathers_a_group_is_woken_once_it_is_complete() {
-    check(|| store_scenarios::gathering(Arrives::OnceItIsThere));
-}
-
-#[test]
-#[should_panic(expected = "deadlock")]
-fn an_arrival_that_is_told_too_early_is_found() {
-    check(|| store_scenarios::gathering(Arrives::Before));
 }
 
 #[test]

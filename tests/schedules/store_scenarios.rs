@@ -5,21 +5,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a scenario fails")]
 
-use std::{
-    mem,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use spacefold_event_core::Position;
 
 use crate::{
     budget::ByteBudget,
-    gathering::Gathering,
     progress::{Progress, StoreFailure, WaitError},
     sync::Mutex,
     thread,
-    waiting_room::WaitingRooms,
 };
 
 /// More than the tail may hold.
@@ -212,99 +206,5 @@ pub(crate) fn byte_budget(sizes: [usize; 3]) {
             })
         })
         .into();
-    callers.into_iter().for_each(|caller| caller.join().unwrap());
-}
-
-/// When the callers of a group are woken.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wakes {
-    AfterTheAnswers,
-    /// The planted fault.
-    Before,
-}
-
-/// Callers hand appends over, of which who has the writer takes those that are there as a group: all are
-/// answered, one of them by the loss of its answer, and nobody waits for ever.
-pub(crate) fn answers(wakes: Wakes) {
-    const CALLERS: usize = 2;
-    let rooms = Arc::new(WaitingRooms::default());
-    let handed_over = Arc::new(Mutex::new(Vec::new()));
-    let callers: Vec<_> = (0..CALLERS)
-        .map(|number| {
-            let (rooms, handed_over) = (Arc::clone(&rooms), Arc::clone(&handed_over));
-            thread::spawn(move || {
-                let answer = Arc::new(Mutex::new(None));
-                let (place, room) = rooms.take_place();
-                handed_over.lock().unwrap().push((number, Arc::clone(&answer), place));
-                let answer = rooms.wait(room, || answer.lock().unwrap().take());
-                assert_eq!(answer, number);
-            })
-        })
-        .collect();
-    let mut left = CALLERS;
-    while left > 0 {
-        let mut called = rooms.begin_group();
-        let group = mem::take(&mut *handed_over.lock().unwrap());
-        if group.is_empty() {
-            thread::yield_now();
-            continue;
-        }
-        left -= group.len();
-        let mut answers = Vec::new();
-        for (number, answer, place) in group {
-            if number == 0 && wakes == Wakes::AfterTheAnswers {
-                // It never becomes part of a group.
-                *answer.lock().unwrap() = Some(number);
-                drop(place);
-            } else {
-                called.add(place);
-                answers.push((number, answer));
-            }
-        }
-        let mut called = Some(called);
-        if wakes == Wakes::Before {
-            called = None;
-        }
-        for (number, answer) in answers {
-            *answer.lock().unwrap() = Some(number);
-        }
-        drop(called);
-    }
-    callers.into_iter().for_each(|caller| caller.join().unwrap());
-}
-
-/// When a caller says that an append is there.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Arrives {
-    OnceItIsThere,
-    /// The planted fault.
-    Before,
-}
-
-/// Who has the writer waits for the appends of two callers, and is woken by the one who completes them.
-pub(crate) fn gathering(arrives: Arrives) {
-    let gathering = Arc::new(Gathering::default());
-    let there = Arc::new(Mutex::new(0));
-    let callers: Vec<_> = (0..2)
-        .map(|_| {
-            let (gathering, there) = (Arc::clone(&gathering), Arc::clone(&there));
-            thread::spawn(move || {
-                let hand_over = || *there.lock().unwrap() += 1;
-                let arrive = || gathering.arrive(|| *there.lock().unwrap());
-                match arrives {
-                    Arrives::OnceItIsThere => {
-                        hand_over();
-                        arrive();
-                    }
-                    Arrives::Before => {
-                        arrive();
-                        hand_over();
-                    }
-                }
-            })
-        })
-        .collect();
-    gathering.wait(2, Instant::now() + FOREVER, || *there.lock().unwrap());
-    assert_eq!(*there.lock().unwrap(), 2);
     callers.into_iter().for_each(|caller| caller.join().unwrap());
 }

@@ -1,16 +1,13 @@
 //! The hint of an open store to those that follow it: how far it is durable by now, in a file of 64
 //! bytes that is written in place. Nothing rests on it. HEAD says the same, a second later at most.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use spacefold_disk::{Access, File};
-use spacefold_event_core::{Position, StorageError, bytes::ByteReader, lock::Lock};
+use spacefold_event_core::{Position, StorageError, bytes::ByteReader};
 
 use crate::folder::StoreFolder;
 
@@ -18,9 +15,6 @@ use crate::folder::StoreFolder;
 pub(crate) const LIVE: &str = "live";
 /// Bytes of the file.
 pub(crate) const HINT_BYTES: usize = 64;
-
-/// How long what is new may go untold while there always is more to come.
-const TOLD_WITHIN: Duration = Duration::from_millis(1);
 
 const MAGIC: [u8; 8] = *b"SFLIVE\0\0";
 const CRC_OFFSET: usize = HINT_BYTES - size_of::<u32>();
@@ -80,8 +74,6 @@ pub(crate) struct HintFile {
     /// Asked for once: a system call.
     process: u32,
     incarnation: AtomicU64,
-    /// What was noted last, and when. Held for one write: what is older is never put over what is newer.
-    noted: Lock<Option<(Position, Instant)>>,
     has_failed: AtomicBool,
 }
 
@@ -98,8 +90,7 @@ impl HintFile {
             None => root.create(LIVE)?,
         };
         let (process, incarnation) = (std::process::id(), AtomicU64::new(incarnation));
-        let (noted, has_failed) = (Lock::default(), AtomicBool::new(false));
-        Ok(Self { file, store_id, process, incarnation, noted, has_failed })
+        Ok(Self { file, store_id, process, incarnation, has_failed: AtomicBool::new(false) })
     }
 
     /// Goes on under another incarnation, which HEAD has by now.
@@ -108,14 +99,8 @@ impl HintFile {
     }
 
     /// Says how far the store is durable: one write, whose failure means that followers learn of it
-    /// later. None where that was said; nor, with more to come at once, where something was a moment ago.
-    pub(crate) fn note(&self, durable_head: Position, is_more_to_come: bool) {
-        let mut noted = self.noted.lock();
-        let is_early = |at: Instant| is_more_to_come && at.elapsed() < TOLD_WITHIN;
-        if noted.is_some_and(|(position, at)| position >= durable_head || is_early(at)) {
-            return;
-        }
-        *noted = Some((durable_head, Instant::now()));
+    /// later.
+    pub(crate) fn note(&self, durable_head: Position) {
         let incarnation = self.incarnation.load(Ordering::Relaxed);
         let Self { store_id, process, .. } = *self;
         let hint = LiveHint { store_id, process, incarnation, durable_head };

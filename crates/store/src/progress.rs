@@ -88,13 +88,6 @@ impl Progress {
         self.changed.notify_all();
     }
 
-    /// Notes what the writer has written, which nobody waits for; and whether an append that needs a
-    /// file would wait.
-    pub(crate) fn note_written(&self, head: Position, files_are_full: bool) {
-        let mut state = self.state();
-        (state.head, state.files_are_full) = (head, files_are_full);
-    }
-
     /// Refuses appends from now on. The first reason stays.
     pub(crate) fn fail(&self, reason: impl Into<StoreFailure>) {
         let reason = reason.into();

@@ -170,13 +170,8 @@ impl SharedStore {
 
     /// Tells those who follow the store how far it is durable.
     pub(crate) fn hint(&self) {
-        self.hint_unless(false);
-    }
-
-    /// As [`SharedStore::hint`]; where that was done a moment ago, not if it is about to be done again.
-    pub(crate) fn hint_unless(&self, is_more_to_come: bool) {
         if let Some(live) = self.live.get() {
-            live.note(self.progress.durable_head(), is_more_to_come);
+            live.note(self.progress.durable_head());
         }
     }
 

@@ -13,12 +13,11 @@
 
 mod ahead;
 mod budget;
-mod gathering;
 mod handover;
-mod waiting_room;
 
 use std::{
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -30,11 +29,7 @@ use spacefold_event_core::{
     bytes::to_u64,
 };
 
-use self::{
-    gathering::Gathering,
-    handover::{Request, Submission},
-    waiting_room::{Called, WaitingRooms},
-};
+use self::handover::Request;
 use crate::{
     folder::now,
     head::{
@@ -60,8 +55,6 @@ const MAX_UNSYNCED_BYTES: usize = 16 << 20;
 /// The longest that a group is held open for the callers that were answered last; a sync takes
 /// several times as long.
 const MAX_LINGER: Duration = Duration::from_micros(200);
-/// For how many of them one wait is, at the most.
-const GATHERED: usize = 16;
 
 /// Why a group did not become durable.
 #[derive(Clone)]
@@ -76,7 +69,6 @@ enum CommitError {
 struct Writer {
     shared: Arc<SharedStore>,
     sealer: Arc<Sender<()>>,
-    callers: Arc<Callers>,
     /// How long what was written may wait for its sync; `None` when it may not.
     sync_within: Option<Duration>,
     end: JournalEnd,
@@ -98,24 +90,8 @@ struct Writer {
 /// What an append is answered.
 type Answer = Result<Receipt, AppendError>;
 
-/// Those who append and do not have the writer.
-#[derive(Debug, Default)]
-struct Callers {
-    /// Where they wait for their answers.
-    rooms: Arc<WaitingRooms>,
-    /// Where they are waited for.
-    gathering: Gathering,
-}
-
 /// An append that was handed over, and what became of it so far.
 type Taken = (Answerer<Answer>, Result<Accepted, AppendError>);
-
-/// Appends that were handed over and are committed together.
-struct CommitGroup {
-    taken: Vec<Taken>,
-    /// Those who wait are woken after the answers were given, or will not be.
-    called: Called,
-}
 
 impl Writer {
     fn new(
@@ -123,12 +99,10 @@ impl Writer {
         end: JournalEnd,
         options: &StoreOptions,
         sealer: Arc<Sender<()>>,
-        callers: &Arc<Callers>,
     ) -> Self {
         Self {
             shared: Arc::clone(shared),
             sealer,
-            callers: Arc::clone(callers),
             sync_within: options.durability.sync_within(),
             end,
             journal: None,
@@ -156,62 +130,52 @@ impl Writer {
             self.serve(None, requests).answer();
         }
         drop(self.sync());
-        self.shared.hint();
         self.journal.as_ref().map_or(self.end, Journal::end)
     }
 
     /// Commits a group: what waits and, behind that, the append of this thread, if it has one.
     fn serve(&mut self, own: Option<&Proposal>, requests: &Receiver<Request>) -> Served {
-        let taken = Vec::with_capacity(self.last_group);
-        let mut group = CommitGroup { taken, called: self.callers.rooms.begin_group() };
+        let mut group = Vec::with_capacity(self.last_group);
         self.take_ready(requests, &mut group);
         let own = own.map(|proposal| self.accept(proposal));
         let owned = usize::from(own.is_some());
-        if group.taken.len() + owned > 0 {
-            self.hold_open(requests, &mut group, owned);
-            self.last_group = group.taken.len() + owned;
+        if group.len() + owned == 0 {
+            return Served::default();
         }
-        let CommitGroup { taken, called } = group;
-        if taken.len() + owned == 0 {
-            return Served { answers: Vec::new(), called, own: None };
-        }
-        let committed = self.commit(newest_stored(&taken, own.as_ref()));
+        self.hold_open(requests, &mut group, owned);
+        self.last_group = group.len() + owned;
+        let committed = self.commit(newest_stored(&group, own.as_ref()));
         let answered = |outcome: Result<Accepted, AppendError>| {
             outcome.and_then(|accepted| self.receipt(accepted, &committed))
         };
-        let answers = taken.into_iter().map(|(answer, outcome)| (answer, answered(outcome)));
-        Served { answers: answers.collect(), called, own: own.map(answered) }
+        let answers = group.into_iter().map(|(answer, outcome)| (answer, answered(outcome)));
+        Served { answers: answers.collect(), own: own.map(answered) }
     }
 
     /// Decides what is waiting now.
-    fn take_ready(&mut self, requests: &Receiver<Request>, group: &mut CommitGroup) {
+    fn take_ready(&mut self, requests: &Receiver<Request>, group: &mut Vec<Taken>) {
         while self.group_bytes() < MAX_GROUP_BYTES
             && let Ok(Request::Append(submission)) = requests.try_recv()
         {
-            let Submission { proposal, answer, place, .. } = submission;
-            // Of one that cannot be decided whoever waits is to be woken, too.
-            place.into_iter().for_each(|place| group.called.add(place));
-            let outcome = self.accept(&proposal);
-            group.taken.push((answer, outcome));
+            let outcome = self.accept(&submission.proposal);
+            group.push((submission.answer, outcome));
         }
     }
 
     /// Holds a group open a moment for the callers that were answered last, while it has fewer
     /// appends than the last one.
-    fn hold_open(&mut self, requests: &Receiver<Request>, group: &mut CommitGroup, owned: usize) {
-        if self.sync_within.is_some() || group.taken.len() + owned >= self.last_group {
+    fn hold_open(&mut self, requests: &Receiver<Request>, group: &mut Vec<Taken>, owned: usize) {
+        if self.sync_within.is_some() || group.len() + owned >= self.last_group {
             return;
         }
-        let callers = Arc::clone(&self.callers);
         let until = Instant::now() + (self.last_sync / 4).min(MAX_LINGER);
-        loop {
-            let missing = self.last_group.saturating_sub(group.taken.len() + owned);
-            if missing == 0 || self.group_bytes() >= MAX_GROUP_BYTES || Instant::now() >= until {
-                return;
-            }
-            // Those that are there are decided while others come.
-            callers.gathering.wait(missing.min(GATHERED), until, || requests.len());
+        while group.len() + owned < self.last_group && self.group_bytes() < MAX_GROUP_BYTES {
             self.take_ready(requests, group);
+            if Instant::now() >= until {
+                break;
+            }
+            // Others run meanwhile: those that are waited for.
+            thread::yield_now();
         }
     }
 
@@ -272,7 +236,10 @@ impl Writer {
                 self.shared.quota.add_log(to_u64(written_bytes));
             }
             let files = &self.shared.journal_files;
-            self.shared.progress.note_written(head, files.are_full());
+            self.shared.progress.update(|state| {
+                state.head = head;
+                state.files_are_full = files.are_full();
+            });
         }
         let is_sync = self.sync_within.is_none();
         // Files are given up for what is durable alone: once they run out, nothing may stay behind.
@@ -311,6 +278,7 @@ impl Writer {
         self.ahead.take_durable().for_each(|run| view.publish(run));
         drop(view);
         self.shared.announce();
+        self.shared.hint();
         if self.shared.wants_sealer() {
             // A sealer that was told already looks again anyway.
             let _ = self.sealer.try_send(());
@@ -343,9 +311,9 @@ impl Writer {
 }
 
 /// A group that was committed, or was not.
+#[derive(Default)]
 struct Served {
     answers: Vec<(Answerer<Answer>, Answer)>,
-    called: Called,
     /// What became of the append of the thread that served.
     own: Option<Answer>,
 }
@@ -354,12 +322,10 @@ impl Served {
     /// Answers whoever waits; what became of the own append. To be called without the writer: the
     /// next group is under way meanwhile.
     fn answer(self) -> Option<Answer> {
-        let Self { answers, called, own } = self;
-        for (answer, outcome) in answers {
+        for (answer, outcome) in self.answers {
             answer.answer(outcome);
         }
-        drop(called);
-        own
+        self.own
     }
 }
 

@@ -13,9 +13,8 @@ use spacefold_event_core::{
 };
 
 use super::{
-    Answer, Callers, Writer,
+    Answer, Writer,
     budget::{ByteBudget, Permit},
-    waiting_room::WaitingPlace,
 };
 use crate::{ids::IdLook, journal::JournalEnd, options::StoreOptions, shared::SharedStore};
 
@@ -32,8 +31,6 @@ pub(super) enum Request {
 pub(super) struct Submission {
     pub(super) proposal: Box<Proposal>,
     pub(super) answer: Answerer<Answer>,
-    /// Where the caller waits, if he does so with others. Dropped after the answer, which he is woken for.
-    pub(super) place: Option<WaitingPlace>,
     /// Under way until the append is decided.
     _look: IdLook,
     _permit: Permit,
@@ -50,8 +47,6 @@ pub(crate) struct WriterHandle {
     /// `None` once the store is closed.
     seat: Arc<Mutex<Option<Seat>>>,
     requests: Sender<Request>,
-    callers: Arc<Callers>,
-    shared: Arc<SharedStore>,
     budget: Arc<ByteBudget>,
     /// Whether an append is answered after a sync, which whoever appends can do as well.
     is_sync: bool,
@@ -67,21 +62,17 @@ pub(crate) fn start(
 ) -> Result<(WriterHandle, JoinHandle<()>), StorageError> {
     let (sender, requests) = unbounded();
     let waiting = requests.clone();
-    let callers = Arc::new(Callers::default());
-    let writer = Writer::new(shared, end, options, sealer, &callers);
+    let writer = Writer::new(shared, end, options, sealer);
     let seat = Arc::new(Mutex::new(Some(Seat { writer, requests })));
     let handle = WriterHandle {
         seat: Arc::clone(&seat),
         requests: sender,
-        callers,
-        shared: Arc::clone(shared),
         budget: Arc::new(ByteBudget::new(MAX_WAITING_BYTES)),
         is_sync: options.durability.sync_within().is_none(),
     };
-    let shared = Arc::clone(shared);
     let thread = thread::Builder::new()
         .name("spacefold-writer".to_owned())
-        .spawn(move || serve(&seat, &waiting, &shared))
+        .spawn(move || serve(&seat, &waiting))
         .map_err(|error| StorageError::new("starting the writer thread", error))?;
     Ok((handle, thread))
 }
@@ -100,40 +91,24 @@ impl WriterHandle {
                     };
                     let served = writer.serve(Some(&proposal), requests);
                     drop(seat);
-                    let own = served.answer();
-                    self.shared.hint_unless(!self.requests.is_empty());
-                    return own.unwrap_or(Err(AppendError::Closed));
+                    return served.answer().unwrap_or(Err(AppendError::Closed));
                 }
                 Err(TryLockError::Poisoned(_)) => return Err(AppendError::Closed),
                 Err(TryLockError::WouldBlock) => {}
             }
         }
-        let (place, room) = self.callers.rooms.take_place();
-        let mut pending = Some(self.hand_over((proposal, look), Some(place))?);
-        self.callers.rooms.wait(room, || {
-            let answered = pending.take()?.try_wait();
-            answered.map_err(|waiting| pending = Some(waiting)).ok()
-        })
+        self.submit((proposal, look))?.wait()
     }
 
     /// Hands an append over whose ids were looked for, once there is room for its bytes.
     pub(crate) fn submit(
         &self,
-        proposed: (Box<Proposal>, IdLook),
-    ) -> Result<PendingAppend, AppendError> {
-        self.hand_over(proposed, None)
-    }
-
-    fn hand_over(
-        &self,
         (proposal, look): (Box<Proposal>, IdLook),
-        place: Option<WaitingPlace>,
     ) -> Result<PendingAppend, AppendError> {
         let permit = self.budget.take(proposal.body_bytes());
         let (answer, pending) = PendingAppend::new(|| Err(AppendError::Closed));
-        let submission = Submission { proposal, answer, place, _look: look, _permit: permit };
+        let submission = Submission { proposal, answer, _look: look, _permit: permit };
         self.requests.send(Request::Append(submission)).map_err(|_| AppendError::Closed)?;
-        self.callers.gathering.arrive(|| self.requests.len());
         Ok(pending)
     }
 
@@ -162,7 +137,7 @@ impl WriterHandle {
 
 /// Serves what is handed over, until the writer is gone. What is still in the channel then is
 /// dropped with it, and whoever waits for that learns that the store is closed.
-fn serve(seat: &Mutex<Option<Seat>>, waiting: &Receiver<Request>, shared: &SharedStore) {
+fn serve(seat: &Mutex<Option<Seat>>, waiting: &Receiver<Request>) {
     let mut due: Option<Instant> = None;
     loop {
         // What waits is taken out by whoever has the writer, in the order it was handed over.
@@ -179,7 +154,6 @@ fn serve(seat: &Mutex<Option<Seat>>, waiting: &Receiver<Request>, shared: &Share
                 due = writer.sync_when_due();
                 drop(seat);
                 served.answer();
-                shared.hint_unless(!waiting.is_empty());
             }
             Err(poisoned) => {
                 drop(PoisonError::into_inner(poisoned).take());
