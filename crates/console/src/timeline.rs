@@ -134,7 +134,8 @@ impl SpaceTimeline {
         let bucket = i128::try_from(bucket).unwrap_or(i128::MAX);
         let since = (bucket * i128::from(self.bucket_micros)).min(span);
         let most = i128::try_from(columns).unwrap_or(i128::MAX) - 1;
-        usize::try_from((since * most / span).clamp(0, most)).unwrap_or(0)
+        // The nearest: a bucket begins a little before what is in it.
+        usize::try_from(((since * most + span / 2) / span).clamp(0, most)).unwrap_or(0)
     }
 
     /// The years that begin in it, each with how far along, in thousandths.

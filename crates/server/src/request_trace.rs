@@ -27,7 +27,8 @@ pub(crate) async fn trace(State(app): State<App>, request: Request, next: Next) 
     // The path as it is known by: what stands in it may be somebody's name.
     let path = request.extensions().get::<MatchedPath>().cloned();
     let path = path.as_ref().map_or("unknown", MatchedPath::as_str);
-    let span = tracing::info_span!("request", id = %id, %method, path);
+    // Of a level that it is there at whichever level is logged.
+    let span = tracing::error_span!("request", id = %id, %method, path);
     let begun = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     if let Some(UnsentProblem(problem)) = response.extensions_mut().remove() {

@@ -126,13 +126,13 @@ impl SpacePage {
         html! {
             nav.steps aria-label="Steps through the history" {
                 div.group {
-                    (step(steps.first.filter(|_| steps.previous.is_some()), "first", "The first event (Home)", "⏮"))
+                    (step(steps.first.filter(|_| steps.previous.is_some()), "first", "The first event (Home)", "|←"))
                     (day("day-back", steps.previous.is_some(), "The day before (Shift ←)", "−day"))
                     (step(steps.previous, "previous", "The event before (←)", "←"))
                     button.play type="button" data-play hidden aria-pressed="false" title="Play (Space)" { "▶ Play" }
                     (step(steps.next, "next", "The event after (→)", "→"))
                     (day("day-on", steps.next.is_some(), "The day after (Shift →)", "+day"))
-                    (step(steps.last.filter(|_| steps.next.is_some()), "last", "The last event (End)", "⏭"))
+                    (step(steps.last.filter(|_| steps.next.is_some()), "last", "The last event (End)", "→|"))
                 }
                 p.where {
                     @if let Some(event) = &self.event {

@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::Response,
 };
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use spacefold_console::LoginPage;
 
 use super::{PAGES, forms::SentForm, page};
@@ -37,8 +38,9 @@ pub(crate) fn session_of(app: &App, headers: &HeaderMap) -> Option<(String, Visi
 pub(super) async fn ask(State(app): State<App>, uri: Uri) -> Result<Response, HttpProblem> {
     let mut given = Parameters::of(&uri)?;
     let next = given.text("next")?.unwrap_or_default();
+    let was_refused = given.flag("refused")?;
     given.finish()?;
-    let login = LoginPage { next: page_named(&next).to_owned(), was_refused: false };
+    let login = LoginPage { next: page_named(&next).to_owned(), was_refused };
     Ok(page::html(StatusCode::OK, login.render(&page::closed_frame(&app))))
 }
 
@@ -61,8 +63,9 @@ pub(super) async fn log_in(
     })?;
     let next = page_named(&next);
     if granted.is_none() {
-        let login = LoginPage { next: next.to_owned(), was_refused: true };
-        return Ok(page::html(StatusCode::UNAUTHORIZED, login.render(&page::closed_frame(&app))));
+        // Asked again where its relative links lead somewhere.
+        let next = utf8_percent_encode(next, NON_ALPHANUMERIC);
+        return page::see_other(&format!("../login?refused=1&next={next}"));
     }
     let cookie = app.sessions().begin(token.trim().to_owned())?;
     let mut response = page::see_other(&format!("../{next}"))?;

@@ -260,7 +260,10 @@ fn a_session_shows_what_its_token_grants_for_as_long_as_it_does() {
         let body = format!("form_token={form}&next=space%3Fid%3Dhandbook&token={token}");
         send(&server, "/console/login", &[("Origin", &own)], &body)
     };
-    assert_eq!(log_in("sfk1_0000_0000").status, 401);
+    let refused = log_in("sfk1_0000_0000");
+    assert_eq!(refused.status, 303);
+    assert_eq!(refused.header("location"), "../login?refused=1&next=space%3Fid%3Dhandbook");
+    assert_eq!(refused.header("set-cookie"), "");
     let answer = log_in(&token);
     assert_eq!((answer.status, answer.header("location")), (303, "../space?id=handbook"));
     let cookie = answer.header("set-cookie").to_owned();
