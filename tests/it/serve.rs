@@ -86,8 +86,8 @@ fn ask(
     let mut answer = String::new();
     connection.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    let lengths = head.lines().filter_map(|line| line.strip_prefix("content-length: "));
-    let is_whole = lengths.last().is_none_or(|length| length.parse() == Ok(body.len()));
+    let mut lengths = head.lines().filter_map(|line| line.strip_prefix("content-length: "));
+    let is_whole = lengths.next_back().is_none_or(|length| length.parse() == Ok(body.len()));
     let status = head.split(' ').nth(1)?.parse().ok()?;
     is_whole.then(|| (status, body.to_owned()))
 }

@@ -141,7 +141,7 @@ impl CreateToken {
 fn end_of(expires: Duration) -> Result<Timestamp, Failure> {
     let micros = i64::try_from(expires.as_micros()).ok();
     let end = micros.and_then(|micros| Timestamp::now().as_micros().checked_add(micros));
-    end.and_then(|end| Timestamp::from_micros(end)).ok_or_else(|| {
+    end.and_then(Timestamp::from_micros).ok_or_else(|| {
         Failure::new(
             Status::Usage,
             "a token cannot be good for so long",
