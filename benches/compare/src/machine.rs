@@ -45,9 +45,7 @@ impl Machine {
             rustc: output("rustc", &["--version"]),
         }
     }
-}
 
-impl Machine {
     /// The first word of the processor's name, in small letters.
     pub(crate) fn maker(&self) -> String {
         let name = self.cpu.to_lowercase();

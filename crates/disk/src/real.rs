@@ -64,7 +64,7 @@ impl Disk for RealDisk {
     /// One after the other, each of them durable before the next: what an attempt that was stopped
     /// has left is at most one whose name may not be.
     fn create_folders(&self, path: &Path) -> Result<(), StorageError> {
-        let there = |folder: &&Path| folder.as_os_str().is_empty() || folder.exists();
+        let there = |folder: &&Path| folder.as_os_str().is_empty() || folder.is_dir();
         let mut missing: Vec<&Path> = path.ancestors().take_while(|it| !there(it)).collect();
         let lowest = path.ancestors().find(there).filter(|it| !it.as_os_str().is_empty());
         if let Some(lowest) = lowest {

@@ -7,7 +7,6 @@ use spacefold_disk::{
     Disk, SimDisk,
     sim::{Fault, Kept},
 };
-
 use spacefold_event_core::bytes::to_u64;
 
 use super::*;

@@ -165,3 +165,20 @@ fn a_folder_that_is_made_at_that_moment_is_no_dead_link() {
     }
     maker.join().unwrap();
 }
+
+#[test]
+fn a_file_is_in_the_way_of_folders_wherever_it_is_on_their_path() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("file");
+    fs::write(&file, b"kept").unwrap();
+    for path in [file.clone(), file.join("a"), file.join("a/b")] {
+        assert!(RealDisk.create_folders(&path).is_err(), "{}", path.display());
+    }
+    assert_eq!(fs::read(&file).unwrap(), b"kept");
+    // What is there is left as it is, and so is the rest of a path that leads up again.
+    let folders = scratch.path().join("a/../b/c");
+    for _ in 0..2 {
+        RealDisk.create_folders(&folders).unwrap();
+    }
+    assert!(scratch.path().join("b/c").is_dir());
+}
