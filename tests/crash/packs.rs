@@ -5,6 +5,7 @@
 //! be damaged, all content that was acknowledged before the moment must be there, what it is said to
 //! contain must be there, and a collection must leave nothing but what is needed.
 
+pub mod followed;
 mod subject;
 
 use std::{

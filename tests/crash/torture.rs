@@ -15,7 +15,10 @@ use spacefold_crash_tests::{
     full_disk::{self, FullDiskOptions},
     images::{self, ImagesOptions},
     kill::{self, KillOptions},
-    packs::{self, PacksOptions},
+    packs::{
+        self, PacksOptions,
+        followed::{self, FollowedPacksOptions},
+    },
     places::{self, PlacesOptions},
     power::{self, FileSystem, PowerOptions, failed_syncs},
 };
@@ -62,6 +65,14 @@ enum Command {
         /// be found out.
         #[arg(long)]
         early_syncs: bool,
+    },
+    /// Kills owners of content stores that others follow.
+    FollowPacks {
+        #[command(flatten)]
+        run: Run,
+        /// Has followers expect what collections leave out, too, which they must miss.
+        #[arg(long)]
+        expect_dropped: bool,
     },
     /// Makes disk images of stores with durable subscriptions.
     Places {
@@ -131,6 +142,7 @@ fn main() -> ExitCode {
         Command::FailedSyncs(run) => failed_syncs(&run),
         Command::Images(run) => images(&run),
         Command::Packs { run, early_syncs } => packs(&run, early_syncs),
+        Command::FollowPacks { run, expect_dropped } => follow_packs(&run, expect_dropped),
         Command::Places { run, early_syncs } => places(&run, early_syncs),
         Command::Faults(run) => faults(&run),
         Command::FullDisk(run) => full_disk(&run),
@@ -244,6 +256,21 @@ fn packs(run: &Run, early_syncs: bool) -> io::Result<ExitCode> {
         stop_after: run.stop_after(),
     })?;
     Ok(close("packs", seed, run.must_fail, &report.violations, &report))
+}
+
+fn follow_packs(run: &Run, expects_dropped: bool) -> io::Result<ExitCode> {
+    let seed = run.seed();
+    println!("follow-packs: seed {seed}");
+    let report = followed::run(&FollowedPacksOptions {
+        torture: env::current_exe()?,
+        folder: run.folder(),
+        rounds: run.rounds.unwrap_or(60),
+        seed,
+        followers: KILL_FOLLOWERS,
+        expects_dropped,
+        stop_after: run.stop_after(),
+    })?;
+    Ok(close("follow-packs", seed, run.must_fail, &report.violations, &report))
 }
 
 fn places(run: &Run, early_syncs: bool) -> io::Result<ExitCode> {

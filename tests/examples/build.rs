@@ -1,5 +1,5 @@
-//! Gathers the examples from the documentation of the crates in `crates/` and from the guide, as they
-//! stand there. The crate of the server needs more than its own name to be used: its examples are its
+//! Gathers the examples from the documentation of the crates in `crates/`, from their READMEs, and from
+//! the guide, as they are there. The crate of the server needs more than its own name to be used: its examples are its
 //! own documentation tests.
 
 #![allow(clippy::print_stdout, reason = "it is how a build script speaks to cargo")]
@@ -18,7 +18,7 @@ const SERVER: &str = "../../crates/server";
 
 fn main() -> io::Result<()> {
     let mut sources = Vec::new();
-    for (folder, extension) in [(CRATES, "rs"), (GUIDE, "md")] {
+    for (folder, extension) in [(CRATES, "rs"), (CRATES, "md"), (GUIDE, "md")] {
         println!("cargo:rerun-if-changed={folder}");
         collect(Path::new(folder), extension, &mut sources)?;
     }
@@ -110,7 +110,7 @@ fn write_module(gathered: &mut String, source: &Path, example: &Example) {
         .display()
         .to_string()
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
         .collect();
     let Example { line, text } = example;
     let _ = writeln!(gathered, "#[doc = {text:?}]\npub mod {name}_line_{line} {{}}\n");

@@ -176,3 +176,81 @@ fn an_archiver_that_is_killed_leaves_the_backups_before_and_the_next_goes_on() {
     copy.close().unwrap();
     spaces.close().unwrap();
 }
+
+#[test]
+fn a_damaged_store_is_mended_from_its_backups_and_the_doctor_looks_at_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, backups) = (folder.path().join("data"), folder.path().join("backups"));
+    run(cli(&data).arg("import").arg(fixture("book.jsonl.gz"))).succeeded();
+    let look = || {
+        let answer = run(cli(&data).args(["doctor", "--json", "--backups"]).arg(&backups));
+        let printed: Value = serde_json::from_str(&answer.stdout).unwrap();
+        let verdict = |check: &str| {
+            let found = printed["findings"].as_array().unwrap();
+            let found = found.iter().find(|it| it["check"] == check);
+            found.map(|it| it["verdict"].as_str().unwrap().to_owned())
+        };
+        (verdict("backup"), verdict("drill"))
+    };
+    let said = |text: &str| Some(text.to_owned());
+    assert_eq!(look(), (said("wrong"), None));
+    run(cli(&data).arg("backup").arg(&backups)).succeeded();
+    assert_eq!(look(), (said("good"), said("note")));
+    run(cli(&data).args(["backup", "drill"]).arg(&backups)).succeeded();
+    assert_eq!(look(), (said("good"), said("good")));
+
+    let before = run(cli(&data).arg("export")).succeeded();
+    // A byte of every stretch of what is sealed, and sled's copy of it.
+    for file in fs::read_dir(data.join("sealed")).unwrap() {
+        let path = file.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.iter_mut().skip(8_192).step_by(64 << 10).for_each(|byte| *byte ^= 1);
+        fs::write(&path, bytes).unwrap();
+    }
+    fs::remove_dir_all(data.join("sled")).unwrap();
+    assert_eq!(run(cli(&data).arg("repair").arg(&data)).code, Some(3));
+    let mended = json(cli(&data).arg("repair").arg(&data).arg("--from").arg(&backups));
+    assert_eq!(mended["log_mended"], true);
+    assert_eq!(run(cli(&data).arg("export")).succeeded(), before);
+    let other = folder.path().join("other");
+    run(cli(&other).args(["service", "create-space", "a", "A"])).succeeded();
+    let refused = run(cli(&other).arg("repair").arg(&other).arg("--from").arg(&backups));
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+}
+
+#[test]
+fn a_store_stands_by_is_read_meanwhile_and_takes_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (data, backups, standby) = (path("data"), path("backups"), path("standby"));
+    let spaces = Spacefold::open(&data).unwrap();
+    import_sample(&spaces);
+    run(cli(&data).arg("backup").arg(&backups)).succeeded();
+    let mut follower = cli(&data)
+        .args(["restore", "--follow", "--every", "20ms", "--json"])
+        .args([&backups, &standby])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    assert_eq!(next()["head"], spaces.durable_head().get());
+    for number in 2..5 {
+        let receipt = spaces.append([SpaceEvent::space_activated("a")]).unwrap();
+        run(cli(&data).arg("backup").arg(&backups)).succeeded();
+        let taken = next();
+        assert_eq!((&taken["backup"], &taken["events"]), (&Value::from(number), &Value::from(1)));
+        assert_eq!(taken["head"], receipt.last_position().get());
+        // It is read beside whoever has it.
+        let info = json(cli(&standby).arg("info"));
+        assert_eq!(info["durable_head"], receipt.last_position().get(), "{info}");
+    }
+    let pid = follower.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(follower.wait().unwrap().code(), Some(130));
+    let copy = Spacefold::open(&standby).unwrap();
+    Contents::of(&copy).assert_is(&Contents::of(&spaces));
+    copy.append([SpaceEvent::space_activated("its-own")]).unwrap();
+    copy.close().unwrap();
+    spaces.close().unwrap();
+}

@@ -213,7 +213,7 @@ fn lines_from_the_future_are_kept_out() {
     let times = ["2020-01-03", "2099-01-01", "2020-01-04"];
     let answer = import(&store, &times, &["--reject-future", "--json"]);
     assert_eq!(answer.code, Some(1));
-    let told = "error: key \"timestamp\": 2099-01-01T00:00:00+00:00 lies in the future: the clock";
+    let told = "error: key \"timestamp\": 2099-01-01T00:00:00+00:00 is in the future: the clock";
     assert!(answer.stderr.starts_with(told), "{}", answer.stderr);
     let place = format!("(line 2 of {})\n", store.with_extension("jsonl").display());
     assert!(answer.stderr.contains(&place), "{}", answer.stderr);

@@ -13,13 +13,16 @@ use std::{
 };
 
 use serde_json::Value;
-use spacefold::{Delivery, Position, SpaceEvent, Spacefold, Subscription, log::LogReader as _};
+use spacefold::{
+    Delivery, Position, SpaceEvent, Spacefold, Subscription,
+    log::{EmbeddedLog, LogReader as _},
+};
 use spacefold_disk::{Disk as _, FolderLock, RealDisk};
 
 use crate::support::{cli, rebuild_projections, run};
 
 /// A store with two spaces, documents with content, and a problem.
-fn made(store: &Path) -> Spacefold {
+pub(crate) fn made(store: &Path) -> Spacefold {
     let spaces = Spacefold::open(store).unwrap();
     let service = spaces.service();
     for space in ["a", "b"] {
@@ -39,12 +42,12 @@ fn read_all(store: &Path, scratch: &Path) -> Vec<String> {
 }
 
 /// The same, of commands that reach the store in some way.
-fn read_all_by(cli: &dyn Fn() -> Command, scratch: &Path) -> Vec<String> {
+pub(crate) fn read_all_by(cli: &dyn Fn() -> Command, scratch: &Path) -> Vec<String> {
     let exported = run(cli().arg("export")).succeeded();
     let last: Value = serde_json::from_str(exported.lines().last().unwrap()).unwrap();
     let id = last["event_id"].as_str().unwrap();
     let hash = spacefold::content::ContentHash::of(b"first").to_string();
-    let commands: [&[&str]; 20] = [
+    let commands: [&[&str]; 23] = [
         &["snapshot", "a"],
         &["snapshot", "--all"],
         &["snapshot", "b", "--at", "9"],
@@ -64,6 +67,9 @@ fn read_all_by(cli: &dyn Fn() -> Command, scratch: &Path) -> Vec<String> {
         &["where", &hash],
         &["where", &hash, "--at", "4"],
         &["activity"],
+        &["activity", "--type", "document.*", "--from", "2020-01-01"],
+        &["snapshot", "--all", "--needs-render"],
+        &["diff", "b", "2020-01-01", "2100-01-01"],
         &["content", "get", &hash],
     ];
     let mut printed = vec![exported];
@@ -83,9 +89,26 @@ fn read_all_by(cli: &dyn Fn() -> Command, scratch: &Path) -> Vec<String> {
         printed.push(fs::read_to_string(folder.join(name)).unwrap());
     }
     fs::remove_dir_all(folder).unwrap();
-    for unknown in [&["snapshot", "nowhere"][..], &["snapshot", "a", "--at", "999"]] {
+    let nobody = spacefold::content::ContentHash::of(b"nothing").to_string();
+    let unknown: [&[&str]; 14] = [
+        &["snapshot", "nowhere"],
+        &["snapshot", "nowhere", "--at", "1"],
+        &["snapshot", "a", "--at", "999"],
+        &["snapshot", "--all", "--at", "999"],
+        &["spaces", "--at", "999"],
+        &["diff", "nowhere", "1", "2"],
+        &["diff", "a", "1", "999"],
+        &["blame", "nowhere"],
+        &["blame", "b", "--at", "1"],
+        &["history", "nowhere"],
+        &["export", "--from", "999"],
+        &["find", "0197a6bc-0000-7000-8000-000000000000"],
+        &["problems", "--space", "nowhere"],
+        &["content", "get", &nobody],
+    ];
+    for unknown in unknown {
         let answer = run(cli().args(unknown));
-        assert_eq!(answer.code, Some(4), "{}", answer.stderr);
+        assert_eq!(answer.code, Some(4), "{unknown:?}: {}", answer.stderr);
         printed.push(answer.stderr);
     }
     printed
@@ -286,6 +309,36 @@ fn tail_follows_what_is_appended_by_whomever_and_goes_on_where_it_ended() {
 }
 
 #[test]
+fn info_leaves_sleds_copy_shut_in_a_store_that_a_program_has_made() {
+    const EVENTS: usize = 20_000;
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let spaces = Spacefold::open(&store).unwrap();
+    // Enough for blocks: before there are some, there is no copy.
+    let event =
+        |n: usize| SpaceEvent::variable_set(format!("space-{}", n % 50), "v", format!("{n}"));
+    for begin in (0..EVENTS).step_by(4_000) {
+        spaces.append((begin..begin + 4_000).map(event).collect::<Vec<_>>()).unwrap();
+    }
+    spaces.snapshot("space-1").unwrap();
+    spaces.close().unwrap();
+    // Whoever opens it finds that it is wrong, and sets it aside.
+    let copy = store.join("sled");
+    let of_sled = fs::read(copy.join("db")).unwrap();
+    fs::write(copy.join("db"), vec![0xa5; of_sled.len()]).unwrap();
+    let names = || fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().file_name());
+    let set_aside = || names().filter(|name| name.to_string_lossy().contains("set-aside")).count();
+    let before = files(&copy);
+    assert_eq!(info(&store)["head"], EVENTS);
+    assert!(files(&copy) == before, "sled's copy was opened");
+    assert_eq!(set_aside(), 0);
+    let log = EmbeddedLog::open(&store).unwrap();
+    assert_eq!(log.info().head, Position::new(EVENTS as u64));
+    log.close().unwrap();
+    assert_eq!(set_aside(), 1, "this would have been seen");
+}
+
+#[test]
 fn a_follower_changes_nothing_in_a_store_that_nobody_has() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
@@ -440,6 +493,7 @@ fn an_owner_that_is_not_known_is_told_from_none() {
     // Held as by an earlier version, which says nothing of itself.
     fs::remove_file(store.join("live")).unwrap();
     let lock = FolderLock::take(&RealDisk.folder(&store).unwrap().unwrap(), "LOCK").unwrap();
+    fs::write(store.join("LOCK"), "").unwrap();
     let told = info(&store);
     assert_eq!((&told["door"], &told["owned"]), (&"follow".into(), &true.into()));
     assert_eq!(told["owner"], Value::Null);

@@ -281,6 +281,13 @@ fn no_command_shows_people_what_moves_the_cursor() {
     shown.shows(1, &["repair", &new_2, "--from", &files]);
     shown.shows(1, &["repair", &path("absent")]);
     shown.shows(0, &["doctor", &data]);
+    let rights = ["token", "create", "--allow", "read", "--spaces", HOSTILE, "--label", HOSTILE];
+    shown.people(0, &rights);
+    shown.shows(0, &["token", "list"]);
+    shown.programs(&["token", "list", "--json"]);
+    shown.shows(4, &["token", "revoke", HOSTILE]);
+    let key = path("absent");
+    shown.shows(1, &["serve", "--listen", "127.0.0.1:0", "--tls-cert", &key, "--tls-key", &key]);
     shown.shows(1, &["doctor", &path("absent")]);
 
     every_command_was_run(&shown.ran);

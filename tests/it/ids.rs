@@ -158,7 +158,7 @@ fn an_event_is_found_by_its_id() {
     run(cli(&store).args(["find", IDS[2]])).failed(4, &missing);
     let nonsense = run(cli(&store).args(["find", "nonsense"]));
     assert_eq!(nonsense.code, Some(2));
-    assert!(nonsense.stderr.contains("\"nonsense\" is no UUID"), "{nonsense:?}");
+    assert!(nonsense.stderr.contains("\"nonsense\" is not a UUID"), "{nonsense:?}");
 }
 
 fn import(spaces: &Spacefold, lines: &[String]) -> Result<ImportReport, ImportError> {

@@ -92,8 +92,8 @@ fn refuses_a_bad_envelope() {
     let with = |key: &str, value: &str| {
         format!(r#"{{"event_type": "space.activated", "space_id": "a", "{key}": {value}}}"#)
     };
-    refused(with("event_id", "\"7\""), "key \"event_id\": \"7\" is no UUID");
-    refused(with("event_id", "\"\""), "key \"event_id\": \"\" is no UUID");
+    refused(with("event_id", "\"7\""), "key \"event_id\": \"7\" is not a UUID");
+    refused(with("event_id", "\"\""), "key \"event_id\": \"\" is not a UUID");
     refused(with("event_id", "7"), "key \"event_id\" is a number: expected a string");
     refused(
         with("timestamp", "\"yesterday\""),

@@ -1,6 +1,7 @@
 //! The conformance suite over each kind of log.
 
 mod followed;
+mod replicated;
 
 use conformance::{LogFactory, conformance_suite};
 use spacefold_event_core::{EventLog, MemoryLog};

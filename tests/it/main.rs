@@ -32,6 +32,8 @@ mod projections;
 mod python;
 mod repair;
 mod selection;
+mod serve;
+mod served;
 mod service;
 mod small;
 mod store;

@@ -1,7 +1,7 @@
 //! Commands, from outside: what they record, who sees it, and how writers get along.
 
 mod cli;
-mod commands;
+pub(crate) mod commands;
 mod model;
 mod reference;
 

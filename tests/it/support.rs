@@ -151,7 +151,12 @@ pub(crate) fn recorder() -> PathBuf {
 /// it follows is beside that.
 fn command(name: &str, data: &Path) -> Command {
     let mut command = Command::new(binary(name));
-    command.env_remove("SPACEFOLD_DATA").arg("--data").arg(data).stdin(Stdio::null());
+    command
+        .env_remove("SPACEFOLD_DATA")
+        .env_remove("SPACEFOLD_URL")
+        .arg("--data")
+        .arg(data)
+        .stdin(Stdio::null());
     command.env("XDG_CACHE_HOME", data.with_extension("caches"));
     command
 }
@@ -159,6 +164,16 @@ fn command(name: &str, data: &Path) -> Command {
 /// The command line on a store.
 pub(crate) fn cli(data: &Path) -> Command {
     command("spacefold", data)
+}
+
+/// The command line, told the URL of a server.
+pub(crate) fn cli_at(url: &str) -> Command {
+    let mut command = Command::new(binary("spacefold"));
+    for of_caller in ["SPACEFOLD_DATA", "SPACEFOLD_URL", "SPACEFOLD_TOKEN"] {
+        command.env_remove(of_caller);
+    }
+    command.args(["--url", url]).stdin(Stdio::null());
+    command
 }
 
 /// The rebuild tool on a store.

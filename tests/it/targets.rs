@@ -259,8 +259,10 @@ fn no_command_but_those_that_bring_something_makes_a_store() {
     let dangling = scene.path("dangling");
     let input = scene.input.to_str().unwrap();
     for arguments in [&["import", input][..], &["append", input], &["info"], &["verify"]] {
-        let error =
-            format!("this is no store: it is a link that leads nowhere ({})", dangling.display());
+        let error = format!(
+            "this is not a store: it is a link that leads nowhere ({})",
+            dangling.display()
+        );
         run(cli(&dangling).args(arguments)).failed(1, &error);
         assert_eq!(scene.names(), before);
     }

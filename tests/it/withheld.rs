@@ -105,6 +105,11 @@ impl testing::LogWrapper for Withholding {
         let filter = EventFilter::all().spaces([space_id]);
         LogReader::read(self, &ReadRequest::from(position).matching(filter).limit(limit))
     }
+
+    /// As a log that does not know its spaces.
+    fn spaces_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {
+        testing::spaces_of(self.pages(ReadRequest::from(Position::new(1))), after, limit)
+    }
 }
 
 /// Where logs stop to give: at the first event, at the end of a page, in the middle of one, last.

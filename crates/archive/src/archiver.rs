@@ -16,6 +16,7 @@ use serde::Serialize;
 use spacefold_content::ContentBackup;
 use spacefold_disk::{Access, Disk as _, RealDisk};
 use spacefold_event_core::{Position, StorageError, Timestamp, bytes::to_u64};
+use spacefold_objects::{ObjectKey, ObjectStorage};
 use spacefold_store::{BackupFrames, BackupHead, BackupView, Follower, FollowerOptions};
 use uuid::Uuid;
 
@@ -28,8 +29,8 @@ use crate::{
         MAX_LOG_FILE_BYTES, MAX_PART_BYTES, MAX_PLACES_BYTES, ManifestTime, PAGE_ENTRIES,
         StoredCommitment, StoredHead, StoredList, StoredPart, nameless,
     },
+    object_kind::ObjectKind,
     repository::{BackupRepository, ManifestLists},
-    storage::{ObjectKey, ObjectKind, ObjectStorage},
 };
 
 /// How long is waited at a time, between two looks at whether it is to end.

@@ -1,22 +1,27 @@
 //! A drill: the newest backup is restored aside, checked whole, and what that took is recorded.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     time::{Duration, Instant as Clock},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use spacefold::{admin::VerifyOptions, content};
-use spacefold_event_core::{Position, Timestamp};
+use spacefold_event_core::{Position, Timestamp, bytes::to_u64};
+use spacefold_store::{Follower, FollowerOptions};
 use uuid::Uuid;
 
 use crate::{
     error::ArchiveError,
-    manifest::{ManifestTime, seal},
+    manifest::{ManifestTime, seal, unseal_value},
+    object_kind::ObjectKind,
     repository::BackupRepository,
     restore::{RestoreOptions, restore},
-    storage::{ObjectKey, ObjectKind},
 };
+
+/// Bytes of the record of a drill at the most.
+const MAX_RECORD_BYTES: u64 = 16 << 20;
 
 /// What came of a drill.
 #[derive(Clone, Debug)]
@@ -34,6 +39,11 @@ pub struct DrillReport {
     pub state_hash: String,
     /// Hashes of states in the log that were compared with the fold.
     pub commitments: u64,
+    /// Contents that events name.
+    pub content_named: u64,
+    /// Contents that events name and that are not there, while nothing of the content is damaged: events
+    /// that were imported without are so. What was there and is lost is a problem.
+    pub content_absent: u64,
     /// What is wrong with the restored store; empty when all is well.
     pub problems: Vec<String>,
     /// Recovery point: how old the backup was when the drill began. What was appended since would be
@@ -54,7 +64,7 @@ impl DrillReport {
 }
 
 /// The record that is left in the repository.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct DrillRecord {
     backup: u64,
     started_at: ManifestTime,
@@ -63,6 +73,10 @@ struct DrillRecord {
     recorded_at: Option<ManifestTime>,
     state_hash: String,
     commitments: u64,
+    #[serde(default)]
+    content_named: u64,
+    #[serde(default)]
+    content_absent: u64,
     problems: Vec<String>,
     recovery_point_seconds: f64,
     recovery_time_seconds: f64,
@@ -91,7 +105,7 @@ pub fn drill(
     let checked = check(aside);
     // What cannot be removed is for whoever named the path.
     let removed = std::fs::remove_dir_all(aside);
-    let (commitments, mut problems) = checked?;
+    let CheckedStore { commitments, content_named, content_absent, mut problems } = checked?;
     if let Err(error) = removed {
         problems.push(format!("{} cannot be removed: {error}", aside.display()));
     }
@@ -103,6 +117,8 @@ pub fn drill(
         recorded_at: restored.recorded_at,
         state_hash: restored.state_hash,
         commitments,
+        content_named,
+        content_absent,
         problems,
         recovery_point: Duration::from_micros(u64::try_from(age).unwrap_or(0)),
         recovery_time: restored.took,
@@ -112,14 +128,76 @@ pub fn drill(
     Ok(report)
 }
 
-/// How many commitments were compared, and what is wrong.
-fn check(path: &Path) -> Result<(u64, Vec<String>), ArchiveError> {
+/// What a restored store was found to be.
+struct CheckedStore {
+    commitments: u64,
+    content_named: u64,
+    content_absent: u64,
+    problems: Vec<String>,
+}
+
+fn check(path: &Path) -> Result<CheckedStore, ArchiveError> {
     let report = spacefold::admin::verify(path, VerifyOptions::default())?;
     let mut problems: Vec<String> =
         report.problems.iter().map(|it| format!("{}: {}", it.kind, it.detail)).collect();
     let content = content::verify_content(path)?;
     problems.extend(content.problems.iter().map(|it| format!("content: {}", it.detail)));
-    Ok((report.commitments, problems))
+    let (mut named, mut absent) = (BTreeSet::new(), BTreeMap::new());
+    let log = Follower::open(path, &FollowerOptions::default())?;
+    content::visit_named_content(&log, &mut |position, hash| {
+        if named.insert(hash) && !content.is_sound(&hash) {
+            absent.insert(hash, position);
+        }
+    })?;
+    let (content_named, content_absent) = (to_u64(named.len()), to_u64(absent.len()));
+    if !content.problems.is_empty() {
+        let lost = absent.iter().min_by_key(|(_, position)| **position);
+        problems.extend(lost.map(|(hash, position)| {
+            format!(
+                "content: {content_absent} that events name are damaged or lost, first {hash}, named at \
+                 position {position}"
+            )
+        }));
+    }
+    Ok(CheckedStore { commitments: report.commitments, content_named, content_absent, problems })
+}
+
+/// What the newest record of a drill says.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct LastDrill {
+    /// The backup that was restored.
+    pub number: u64,
+    /// When the drill began.
+    pub started_at: Timestamp,
+    /// Whether all was well.
+    pub is_ok: bool,
+    /// How long it took until the store was open and folded.
+    pub recovery_time: Duration,
+}
+
+/// The newest record that drills have left in a repository; `None` where none was ever made.
+///
+/// # Errors
+/// [`ArchiveError::Damaged`], [`ArchiveError::Objects`].
+pub fn last_drill(repository: &BackupRepository) -> Result<Option<LastDrill>, ArchiveError> {
+    let names = repository.storage().list_all(ObjectKind::Drill.folder())?;
+    let is_record = |name: &&String| name.ends_with(".json");
+    let mut records = names.iter().rev().filter(is_record);
+    let newest = records.find_map(|name| ObjectKind::Drill.listed(name));
+    let Some(key) = newest else { return Ok(None) };
+    let damaged =
+        |what: &str| ArchiveError::Damaged { object: key.to_string(), what: what.to_owned() };
+    let bytes = repository.storage().get(&key, MAX_RECORD_BYTES)?;
+    let bytes = bytes.ok_or_else(|| damaged("it is missing"))?;
+    let record: DrillRecord = unseal_value(&bytes).map_err(|what| damaged(&what))?;
+    let recovery_time = Duration::try_from_secs_f64(record.recovery_time_seconds);
+    Ok(Some(LastDrill {
+        number: record.backup,
+        started_at: record.started_at.0,
+        is_ok: record.ok,
+        recovery_time: recovery_time.map_err(|_| damaged("a time that is none"))?,
+    }))
 }
 
 fn put_record(repository: &BackupRepository, report: &DrillReport) -> Result<(), ArchiveError> {
@@ -131,12 +209,14 @@ fn put_record(repository: &BackupRepository, report: &DrillReport) -> Result<(),
         recorded_at: report.recorded_at.map(ManifestTime),
         state_hash: report.state_hash.clone(),
         commitments: report.commitments,
+        content_named: report.content_named,
+        content_absent: report.content_absent,
         problems: report.problems.clone(),
         recovery_point_seconds: report.recovery_point.as_secs_f64(),
         recovery_time_seconds: report.recovery_time.as_secs_f64(),
     };
     let micros = report.started_at.as_micros();
     let name = format!("{micros:020}-{}.json", Uuid::new_v4().simple());
-    let key = ObjectKey::new(ObjectKind::Drill, name);
+    let key = ObjectKind::Drill.key(&name);
     Ok(repository.storage().put(&key, &seal(&record))?)
 }

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use spacefold::content::OpenContentError;
+use spacefold::{admin::RemakeError, content::OpenContentError};
 use spacefold_event_core::{Position, ReadError, StorageError, Timestamp, id_text};
+use spacefold_objects::{ObjectError, ObjectErrorKind};
 use spacefold_store::{LogRestoreError, OpenError};
 
 /// Why a backup is not made, or a store not restored. Whatever fails, backups that are there stay as
@@ -128,6 +129,17 @@ pub enum ArchiveError {
         /// Why.
         what: String,
     },
+    /// Nothing in the repository is of the store that was to be mended, which stays as it is.
+    #[error("nothing of the store in {} is in {place}", path.display())]
+    NothingFits {
+        /// The repository.
+        place: String,
+        /// The store.
+        path: PathBuf,
+    },
+    /// The store cannot be mended.
+    #[error(transparent)]
+    Repair(#[from] RemakeError),
     /// The events of the backup do not restore.
     #[error(transparent)]
     Log(#[from] LogRestoreError),
@@ -140,7 +152,10 @@ pub enum ArchiveError {
     /// The content of the store does not read.
     #[error(transparent)]
     Content(#[from] OpenContentError),
-    /// The disk, the operating system or the service refused.
+    /// An object is not put, read, listed or removed.
+    #[error(transparent)]
+    Objects(#[from] ObjectError),
+    /// The disk or the operating system refused.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
@@ -157,6 +172,7 @@ impl ArchiveError {
     pub fn may_pass(&self) -> bool {
         use spacefold_event_core::StorageErrorKind::FolderGone;
         match self {
+            Self::Objects(error) => error.kind() != ObjectErrorKind::Unconditional,
             Self::Storage(_) | Self::Changing { .. } => true,
             Self::Read(ReadError::Storage(error)) => error.kind() != FolderGone,
             _ => false,

@@ -2,14 +2,18 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{DeserializeOwned, Error as _},
+};
 use serde_json::value::RawValue;
 use spacefold_event_core::{
     LogId, LogIdentity, Position, TimelineFork, TimelineId, Timestamp, id_of_text, id_text,
 };
+use spacefold_objects::ObjectKey;
 use spacefold_store::{BackupHead, StateCommitment};
 
-use crate::storage::{ObjectKey, ObjectKind};
+use crate::object_kind::ObjectKind;
 
 /// The version of the format that this program writes and knows.
 pub(crate) const FORMAT: u32 = 1;
@@ -174,18 +178,18 @@ impl StoredPart {
 
     /// The key of the object: what its name begins with, its hash, and the backup that put it.
     pub(crate) fn key(&self, kind: ObjectKind, stem: &str) -> ObjectKey {
-        ObjectKey::new(kind, format!("{stem}-{}.{}", self.blake3, self.backup))
+        kind.key(&format!("{stem}-{}.{}", self.blake3, self.backup))
     }
 }
 
 /// The key of a page or of the places: they have no name but their hash.
 pub(crate) fn nameless(kind: ObjectKind, part: &StoredPart) -> ObjectKey {
-    ObjectKey::new(kind, format!("{}.{}", part.blake3, part.backup))
+    kind.key(&format!("{}.{}", part.blake3, part.backup))
 }
 
 /// The key of a manifest.
 pub(crate) fn manifest_key(number: u64) -> ObjectKey {
-    ObjectKey::new(ObjectKind::Manifest, format!("{number:010}.json"))
+    ObjectKind::Manifest.key(&format!("{number:010}.json"))
 }
 
 /// The number of the backup that an object of this name is of, whole or not.
@@ -317,6 +321,15 @@ pub(crate) fn seal(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = sealed.unwrap_or_default();
     bytes.push(b'\n');
     bytes
+}
+
+/// The value that [`seal`] has sealed; else what is wrong with the bytes.
+pub(crate) fn unseal_value<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    let raw = unseal(bytes).map_err(|bad| match bad {
+        BadManifest::Damaged(what) => what,
+        BadManifest::UnknownFormat { found } => format!("format {found}"),
+    })?;
+    serde_json::from_str(raw.get()).map_err(|error| error.to_string())
 }
 
 fn unseal(bytes: &[u8]) -> Result<&RawValue, BadManifest> {

@@ -6,13 +6,14 @@
 
 use std::collections::BTreeSet;
 
-use spacefold_event_core::Timestamp;
+use spacefold_event_core::{Timestamp, bytes::to_u64};
+use spacefold_objects::ObjectKey;
 
 use crate::{
     error::ArchiveError,
     manifest::{backup_of, manifest_key},
+    object_kind::ObjectKind,
     repository::BackupRepository,
-    storage::{ObjectKey, ObjectKind},
     verify::objects,
 };
 
@@ -117,27 +118,28 @@ fn prune_once(
     }
     let storage = repository.storage();
     if !options.is_dry {
-        for number in &removed {
-            storage.remove(&manifest_key(*number))?;
-        }
+        // Gone for good before anything that they need.
+        let manifests: Vec<ObjectKey> = removed.iter().map(|it| manifest_key(*it)).collect();
+        storage.remove(&manifests)?;
     }
-    let mut objects_removed = 0;
+    let mut unneeded = Vec::new();
     for kind in ObjectKind::ALL {
         if matches!(kind, ObjectKind::Repository | ObjectKind::Drill) {
             continue;
         }
-        for name in storage.names(kind)? {
+        for name in storage.list_all(kind.folder())? {
             let is_old = backup_of(kind, &name).is_some_and(|number| number <= newest);
             let is_manifest = kind == ObjectKind::Manifest && !name.ends_with(".unfinished");
-            let Some(key) = ObjectKey::listed(kind, name) else { continue };
+            let Some(key) = kind.listed(&name) else { continue };
             if !is_old || is_manifest || needed.contains(&key) {
                 continue;
             }
-            objects_removed += 1;
-            if !options.is_dry {
-                storage.remove(&key)?;
-            }
+            unneeded.push(key);
         }
+    }
+    let objects_removed = to_u64(unneeded.len());
+    if !options.is_dry {
+        storage.remove(&unneeded)?;
     }
     Ok(Some(PruneReport { kept, removed, objects_removed }))
 }

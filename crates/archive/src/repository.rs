@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use spacefold_event_core::{StorageError, bytes::to_u64};
+use spacefold_objects::{ObjectKey, ObjectStorage};
 
 use crate::{
     error::ArchiveError,
@@ -12,7 +13,7 @@ use crate::{
         MAX_MANIFEST_BYTES, MAX_PART_BYTES, StoredList, StoredPart, manifest_key, manifest_number,
         nameless,
     },
-    storage::{ObjectKey, ObjectKind, ObjectStorage},
+    object_kind::ObjectKind,
 };
 
 /// The name of the object that says what a repository is.
@@ -94,7 +95,10 @@ impl BackupRepository {
         let key = marker_key();
         let Some(bytes) = storage.get(&key, MAX_BYTES)? else {
             let is_ours = |name: &String| name.starts_with(NAME);
-            let other = storage.names(ObjectKind::Repository)?.into_iter().find(|it| !is_ours(it));
+            let other = storage
+                .list_all(ObjectKind::Repository.folder())?
+                .into_iter()
+                .find(|it| !is_ours(it));
             return match other {
                 Some(other) => Err(not(format!("it has no {NAME}, but {other:?}"))),
                 None => Ok(None),
@@ -134,7 +138,7 @@ impl BackupRepository {
     /// # Errors
     /// [`ArchiveError::Storage`].
     pub fn numbers(&self) -> Result<Vec<u64>, ArchiveError> {
-        let names = self.storage.names(ObjectKind::Manifest)?;
+        let names = self.storage.list_all(ObjectKind::Manifest.folder())?;
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| manifest_number(name)).collect();
         numbers.sort_unstable();
         Ok(numbers)
@@ -249,7 +253,7 @@ impl BackupRepository {
     pub(crate) fn whole(&self, file: &impl InParts, most: u64) -> Result<Vec<u8>, ArchiveError> {
         let (kind, stem) = file.key();
         if file.part_bytes() > most {
-            let object = ObjectKey::new(kind, stem).to_string();
+            let object = kind.key(&stem).to_string();
             let what = format!("it is said to have {} bytes", file.part_bytes());
             return Err(ArchiveError::Damaged { object, what });
         }
@@ -286,7 +290,7 @@ impl BackupRepository {
 }
 
 fn marker_key() -> ObjectKey {
-    ObjectKey::new(ObjectKind::Repository, NAME.to_owned())
+    ObjectKind::Repository.key(NAME)
 }
 
 /// What does not fit in what a manifest lists.

@@ -22,8 +22,8 @@ use spacefold_store::{LogRestore, frames_position_by, segment_position_by};
 use crate::{
     error::ArchiveError,
     manifest::{BackupManifest, InParts as _, MAX_LOG_FILE_BYTES, MAX_PLACES_BYTES, nameless},
+    object_kind::ObjectKind,
     repository::{BackupRepository, ManifestLists},
-    storage::ObjectKind,
 };
 
 /// What is restored.

@@ -3,11 +3,12 @@
 mod course;
 mod damaged;
 mod failing;
+mod follow;
 mod points;
 mod storage;
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -28,7 +29,8 @@ use tempfile::TempDir;
 
 use crate::{
     Archiver, BackupReport, BackupRepository, FolderStorage, PruneOptions, RestoreOptions,
-    RestorePoint, RestoreReport, VerifyShare, drill, prune, restore, verify,
+    RestorePoint, RestoreReport, VerifyShare, drill, last_drill, prune, repair_from_backup,
+    restore, verify,
 };
 
 /// A folder with a store, a repository, and what is restored.
@@ -253,8 +255,18 @@ fn a_backup_puts_what_is_new_and_little_else() {
     assert!(again.bytes_put * 3 < again.bytes, "{again:?}");
 }
 
+/// Backups of stores that are written to meanwhile, unless told otherwise: each is restored.
+const BACKUPS: usize = 12;
+
 #[test]
 fn whoever_writes_seals_and_collects_meanwhile_is_in_no_backups_way() {
+    let backups = env::var("SPACEFOLD_ARCHIVE_BACKUPS").map_or(BACKUPS, |it| it.parse().unwrap());
+    for _ in 0..backups.div_ceil(BACKUPS) {
+        back_up_beside_a_writer();
+    }
+}
+
+fn back_up_beside_a_writer() {
     let mut scene = Scene::new();
     let mut rng = scene.rng.fork();
     let spaces = scene.open();
@@ -276,7 +288,7 @@ fn whoever_writes_seals_and_collects_meanwhile_is_in_no_backups_way() {
     };
     let mut archiver = Archiver::open(scene.store(), scene.storage()).unwrap();
     let mut made = Vec::new();
-    for _ in 0..12 {
+    for _ in 0..BACKUPS {
         made.push(archiver.backup().unwrap());
     }
     is_over.store(true, Ordering::Release);
@@ -285,6 +297,7 @@ fn whoever_writes_seals_and_collects_meanwhile_is_in_no_backups_way() {
         let restored = scene.restore(&RestoreOptions::default().backup(report.number));
         assert_eq!(restored.position, report.head);
         assert_is(&restored, &spaces);
+        fs::remove_dir_all(&restored.path).unwrap();
     }
     let report = verify(&scene.repository(), VerifyShare::All, &|| false).unwrap();
     assert_eq!(report.problems, []);
@@ -422,6 +435,84 @@ fn a_drill_restores_compares_and_leaves_a_record() {
     let record: serde_json::Value = serde_json::from_slice(&fs::read(record).unwrap()).unwrap();
     assert_eq!(record["of"]["ok"], true);
     assert_eq!(record["of"]["state_hash"], report.state_hash);
+    assert_eq!((report.content_named, report.content_absent), (named(&spaces).len() as u64, 0));
+    let last = last_drill(&scene.repository()).unwrap().unwrap();
+    assert_eq!((last.number, last.started_at, last.is_ok), (1, report.started_at, true));
+    // Events that came without the content that they name are told, and are no damage.
+    let hash = ContentHash::of(b"never put here").to_string();
+    let changed = SpaceEvent::document_content_changed("docs", "d", None::<String>, &hash);
+    spaces.append([changed]).unwrap();
+    scene.backup();
+    let again = drill(&scene.repository(), &aside).unwrap();
+    assert!(again.is_ok(), "{:?}", again.problems);
+    assert_eq!((again.number, again.content_absent), (2, 1));
+    assert_eq!(last_drill(&scene.repository()).unwrap().unwrap().number, 2);
+    spaces.close().unwrap();
+}
+
+#[test]
+fn a_damaged_store_is_mended_from_its_backup() {
+    let mut scene = Scene::new();
+    let mut rng = scene.rng.fork();
+    let spaces = scene.open();
+    fill(&spaces, &mut rng, 200);
+    let head = spaces.durable_head();
+    let before = (hash_at(&spaces, head), events(&spaces, head));
+    spaces.close().unwrap();
+    scene.backup();
+    // Of every segment some bytes, and sled's copy, which has them too.
+    for segment in file_names(&scene.store().join("sealed")) {
+        let mut bytes = fs::read(&segment).unwrap();
+        let at = rng.usize(64..bytes.len());
+        bytes[at] ^= 1 << rng.u8(..8);
+        fs::write(segment, bytes).unwrap();
+    }
+    fs::remove_dir_all(scene.store().join("sled")).unwrap();
+    assert!(spacefold::admin::repair(scene.store(), None).is_err());
+    let repaired = repair_from_backup(&scene.repository(), scene.store(), None).unwrap();
+    assert!(repaired.log.log_mended && repaired.content_lacking == 0, "{repaired:?}");
+    let spaces = scene.open();
+    assert_eq!(spaces.durable_head(), head);
+    assert!((hash_at(&spaces, head), events(&spaces, head)) == before);
+    spaces.close().unwrap();
+    // A store of which it has nothing.
+    let other = scene.next_path();
+    open(&other).close().unwrap();
+    let refused = repair_from_backup(&scene.repository(), &other, None).unwrap_err();
+    assert!(matches!(refused, crate::ArchiveError::NothingFits { .. }), "{refused}");
+    let left = fs::read_dir(scene.scratch.path()).unwrap().count();
+    assert_eq!(left, 3);
+}
+
+#[test]
+fn of_two_archivers_at_once_each_backup_is_one_of_theirs() {
+    let mut scene = Scene::new();
+    let mut rng = scene.rng.fork();
+    let spaces = scene.open();
+    fill(&spaces, &mut rng, 5);
+    let (mut made, mut refused) = (0, 0);
+    for _ in 0..25 {
+        fill(&spaces, &mut rng, 1);
+        let both: Vec<_> = (0..2)
+            .map(|_| {
+                let mut archiver = Archiver::open(scene.store(), scene.storage()).unwrap();
+                thread::spawn(move || archiver.backup())
+            })
+            .collect();
+        for backup in both.into_iter().map(|it| it.join().unwrap()) {
+            match backup {
+                Ok(_) => made += 1,
+                Err(crate::ArchiveError::AnotherArchiver { .. }) => refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let numbers = scene.repository().numbers().unwrap();
+        assert_eq!(numbers, (1..=made).collect::<Vec<_>>());
+    }
+    println!("{made} backups, and {refused} that another archiver made");
+    let report = verify(&scene.repository(), VerifyShare::All, &|| false).unwrap();
+    assert_eq!((report.backups, report.problems.len()), (made, 0));
+    assert_is(&scene.restore(&RestoreOptions::default()), &spaces);
     spaces.close().unwrap();
 }
 

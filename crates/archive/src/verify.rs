@@ -3,13 +3,14 @@
 
 use std::{collections::BTreeMap, collections::BTreeSet, str::FromStr};
 
+use spacefold_objects::ObjectKey;
 use uuid::Uuid;
 
 use crate::{
     error::ArchiveError,
     manifest::{BackupManifest, InParts, MAX_PART_BYTES, StoredPart, manifest_key, nameless},
+    object_kind::ObjectKind,
     repository::{BackupRepository, ManifestLists},
-    storage::{ObjectKey, ObjectKind},
 };
 
 /// How much of a repository is read when it is verified.
@@ -180,8 +181,8 @@ pub(crate) fn objects<'m>(
 fn there(repository: &BackupRepository) -> Result<BTreeSet<ObjectKey>, ArchiveError> {
     let mut there = BTreeSet::new();
     for kind in ObjectKind::ALL {
-        let names = repository.storage().names(kind)?;
-        there.extend(names.into_iter().filter_map(|name| ObjectKey::listed(kind, name)));
+        let names = repository.storage().list_all(kind.folder())?;
+        there.extend(names.into_iter().filter_map(|name| kind.listed(&name)));
     }
     Ok(there)
 }

@@ -77,7 +77,7 @@ pub enum SubscribeError {
         head: Position,
     },
     /// The name of a durable subscription is empty or too long.
-    #[error("the name of a subscription has {bytes} bytes, allowed are 1 to {max}")]
+    #[error("the name of a subscription has {bytes} bytes, 1 to {max} are allowed")]
     NameLength {
         /// Its bytes.
         bytes: usize,

@@ -1,16 +1,13 @@
 //! Subscriptions whose place in the log is kept under a name.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::time::Duration;
 
-use spacefold_event_core::{EventFilter, Position, ReadError, StorageError};
+use spacefold_event_core::{EventFilter, Position, StorageError};
 
 use crate::{
-    checkpoint::{self, MAX_RESULT_BYTES, SubscriptionCheckpoint},
-    delivery::{Delivery, ReceiveError, SubscribeError},
-    names::NameOwner,
-    places::Places,
-    source::FeedSource,
-    subscribed_filter::{self, FilterDigest},
+    ack_error::AckError,
+    delivery::{Delivery, ReceiveError},
+    durable_place::DurablePlace,
     subscriber::{Subscriber, SubscriptionHandle},
 };
 
@@ -61,11 +58,11 @@ use crate::{
 pub struct DurableSubscriber {
     // Dropped first: the name is free once nothing is received under it any more.
     subscriber: Subscriber,
-    place: OwnedPlace,
+    place: DurablePlace,
 }
 
 impl DurableSubscriber {
-    pub(crate) const fn new(subscriber: Subscriber, place: OwnedPlace) -> Self {
+    pub(crate) const fn new(subscriber: Subscriber, place: DurablePlace) -> Self {
         Self { subscriber, place }
     }
 
@@ -113,13 +110,19 @@ impl DurableSubscriber {
     /// The position that was acknowledged last.
     #[must_use]
     pub const fn acknowledged(&self) -> Position {
-        self.place.checkpoint.position()
+        self.place.acknowledged()
     }
 
     /// The result that was kept last; empty when none was.
     #[must_use]
     pub fn result(&self) -> &[u8] {
-        &self.place.checkpoint.result
+        self.place.result()
+    }
+
+    /// The place, to set events aside by.
+    #[must_use]
+    pub const fn place(&self) -> &DurablePlace {
+        &self.place
     }
 
     /// Acknowledges everything up to `position`: the next subscriber of the name goes on behind
@@ -137,8 +140,7 @@ impl DurableSubscriber {
             return Ok(());
         }
         self.check_received(position)?;
-        let result = self.place.checkpoint.result.clone();
-        self.place.keep(position, result)
+        self.place.ack(position)
     }
 
     /// Acknowledges everything up to `position` and keeps the result of processing it, of at most
@@ -155,16 +157,8 @@ impl DurableSubscriber {
         position: Position,
         result: impl Into<Vec<u8>>,
     ) -> Result<(), AckError> {
-        let result = result.into();
-        let acknowledged = self.acknowledged();
-        if position < acknowledged {
-            return Err(AckError::Backwards { position, acknowledged });
-        }
-        if result.len() > MAX_RESULT_BYTES {
-            return Err(AckError::ResultTooLong { bytes: result.len(), max: MAX_RESULT_BYTES });
-        }
         self.check_received(position)?;
-        self.place.keep(position, result)
+        self.place.ack_with(position, result)
     }
 
     /// Makes all acknowledgements outlive a kill.
@@ -184,132 +178,6 @@ impl DurableSubscriber {
             return Err(AckError::NotReceived { position, received });
         }
         Ok(())
-    }
-}
-
-/// Why an acknowledgement was not kept.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AckError {
-    /// Nothing is known of what was not received yet.
-    #[error("position {position} was not received yet: received is {received}")]
-    NotReceived {
-        /// The position to be acknowledged.
-        position: Position,
-        /// How far was received.
-        received: Position,
-    },
-    /// A result would be kept that is older than the one that is there.
-    #[error("the result at position {position} is older than the one kept at {acknowledged}")]
-    Backwards {
-        /// The position to be acknowledged.
-        position: Position,
-        /// The position that is acknowledged.
-        acknowledged: Position,
-    },
-    /// The result is past its limit.
-    #[error("the result has {bytes} bytes, allowed are {max}")]
-    ResultTooLong {
-        /// Its bytes.
-        bytes: usize,
-        /// The most that are allowed.
-        max: usize,
-    },
-    /// The event to be acknowledged could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The store failed: the old place or the new one is kept.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-}
-
-/// The place of one durable subscription, owned.
-pub(crate) struct OwnedPlace {
-    source: Arc<FeedSource>,
-    places: Arc<Places>,
-    owner: NameOwner,
-    checkpoint: SubscriptionCheckpoint,
-}
-
-impl OwnedPlace {
-    /// Takes the place of this name, and makes it when there is none; it is kept before anything
-    /// is received. One that was kept without its filter takes this one for it.
-    pub(crate) fn take(
-        source: &Arc<FeedSource>,
-        places: &Arc<Places>,
-        name: &str,
-        filter: &EventFilter,
-        begin: impl FnOnce() -> Result<Position, SubscribeError>,
-    ) -> Result<Self, SubscribeError> {
-        let owner = NameOwner::of(&source.owned, name)?;
-        let (source, places) = (Arc::clone(source), Arc::clone(places));
-        let checkpoint = match SubscriptionCheckpoint::load(&places, name)? {
-            Some(checkpoint) => {
-                if !checkpoint.fits(&*source.log)? {
-                    let what = "it is of another log, or of a copy of this one that went on apart";
-                    return Err(SubscribeError::Unfit { name: name.to_owned(), what });
-                }
-                checkpoint
-            }
-            None => SubscriptionCheckpoint::at(&*source.log, begin()?, Vec::new(), None)?,
-        };
-        let mut place = Self { source, places, owner, checkpoint };
-        place.keep_filter(filter)?;
-        Ok(place)
-    }
-
-    /// Keeps a filter with a place that has none; one that has another stays as it is.
-    fn keep_filter(&mut self, filter: &EventFilter) -> Result<(), SubscribeError> {
-        let (name, asked) = (self.owner.name(), FilterDigest::of(filter));
-        match self.checkpoint.filter {
-            Some(kept) if kept == asked => return Ok(()),
-            Some(kept) => {
-                return Err(SubscribeError::OtherFilter {
-                    name: name.to_owned(),
-                    position: self.position(),
-                    kept: subscribed_filter::kept_as(&self.places, name, kept)?.map(Box::new),
-                    asked: Box::new(filter.clone()),
-                });
-            }
-            None => {}
-        }
-        subscribed_filter::keep(&self.places, name, filter)?;
-        self.checkpoint.filter = Some(asked);
-        self.places.put(&checkpoint::key(name), &self.checkpoint.encode())?;
-        Ok(self.places.sync()?)
-    }
-
-    pub(crate) const fn position(&self) -> Position {
-        self.checkpoint.position()
-    }
-
-    /// Keeps a position that was processed.
-    pub(crate) fn advance(&mut self, position: Position) -> Result<(), AckError> {
-        if position <= self.position() {
-            return Ok(());
-        }
-        self.keep(position, Vec::new())
-    }
-
-    pub(crate) fn sync(&self) -> Result<(), StorageError> {
-        self.places.sync()
-    }
-
-    fn keep(&mut self, position: Position, result: Vec<u8>) -> Result<(), AckError> {
-        let filter = self.checkpoint.filter;
-        let checkpoint = SubscriptionCheckpoint::at(&*self.source.log, position, result, filter)?;
-        self.places.put(&checkpoint::key(self.owner.name()), &checkpoint.encode())?;
-        self.checkpoint = checkpoint;
-        Ok(())
-    }
-}
-
-impl fmt::Debug for OwnedPlace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Place")
-            .field("name", &self.owner.name())
-            .field("position", &self.position())
-            .finish_non_exhaustive()
     }
 }
 

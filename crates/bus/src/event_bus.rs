@@ -24,7 +24,8 @@ use self::{
     nested::MAX_NESTED_EVENTS,
 };
 use crate::{
-    durable::{AckError, OwnedPlace},
+    ack_error::AckError,
+    durable_place::DurablePlace,
     feed::Feed,
     handler::{Handler, HandlerOutcome},
     parked::{Parked, ParkedEvent, ParkedId},
@@ -140,7 +141,7 @@ impl EventBus {
         options: BusOptions,
         parked: Parked,
         source: EventSource,
-        place: Option<OwnedPlace>,
+        place: Option<DurablePlace>,
     ) -> Self {
         Self { inner: Arc::new(BusInner::new(options, parked, source, place)) }
     }

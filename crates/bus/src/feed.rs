@@ -9,10 +9,11 @@ use spacefold_event_core::{
 use crate::{
     checkpoint::{self, SubscriptionCheckpoint},
     delivery::SubscribeError,
-    durable::{DurableSubscriber, DurableSubscription, OwnedPlace},
+    durable::{DurableSubscriber, DurableSubscription},
+    durable_place::DurablePlace,
     head_watch::Watched,
     names::NameOwner,
-    parked,
+    parked::{self, ParkedEvent, ParkedId, ParkedStore},
     place_store::{PlaceFile, PlaceStore},
     places::Places,
     source::{FeedSource, Standing},
@@ -126,8 +127,22 @@ impl Feed {
     ) -> Result<DurableSubscriber, SubscribeError> {
         let place = self.take_place(name, subscription)?;
         let subscription = subscription.clone().named(name);
-        let subscriber = self.subscribe_after(subscription, place.position())?;
+        let subscriber = self.subscribe_after(subscription, place.acknowledged())?;
         Ok(DurableSubscriber::new(subscriber, place))
+    }
+
+    /// Takes the place of the durable subscription `name`, as [`Feed::subscribe_durable`] does, for
+    /// who receives its events otherwise: by a [`Subscriber`] of its own, or as pages of the log,
+    /// behind what is acknowledged.
+    ///
+    /// # Errors
+    /// As [`Feed::subscribe_durable`].
+    pub fn hold_durable(
+        &self,
+        name: &str,
+        subscription: &Subscription,
+    ) -> Result<DurablePlace, SubscribeError> {
+        self.take_place(name, subscription)
     }
 
     /// Every durable subscription, sorted by name.
@@ -135,30 +150,66 @@ impl Feed {
     /// # Errors
     /// [`SubscribeError::Storage`].
     pub fn durable_subscriptions(&self) -> Result<Vec<DurableSubscription>, SubscribeError> {
-        let head = self.source.log.durable_head();
         let mut found = Vec::new();
         for key in self.places.keys(checkpoint::PREFIX)? {
-            let (Some(name), Some(bytes)) = (checkpoint::name_of(&key), self.places.get(&key)?)
-            else {
-                continue;
-            };
-            let checkpoint = SubscriptionCheckpoint::decode(&bytes);
-            let position = checkpoint.as_ref().map(SubscriptionCheckpoint::position);
-            let digest = checkpoint.and_then(|checkpoint| checkpoint.filter);
-            let filter = match digest {
-                Some(digest) => subscribed_filter::kept_as(&self.places, name, digest)?,
-                None => None,
-            };
-            found.push(DurableSubscription {
-                name: name.to_owned(),
-                position,
-                filter,
-                lag: head.since(position.unwrap_or_default()),
-                parked: self.places.keys(&parked::prefix(name))?.len(),
-                is_owned: self.source.owned.has(name),
-            });
+            if let Some(name) = checkpoint::name_of(&key) {
+                found.extend(self.durable_subscription(name)?);
+            }
         }
         Ok(found)
+    }
+
+    /// The durable subscription of this name; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`SubscribeError::Storage`].
+    pub fn durable_subscription(
+        &self,
+        name: &str,
+    ) -> Result<Option<DurableSubscription>, SubscribeError> {
+        let Some(bytes) = self.places.get(&checkpoint::key(name))? else { return Ok(None) };
+        let checkpoint = SubscriptionCheckpoint::decode(&bytes);
+        let position = checkpoint.as_ref().map(SubscriptionCheckpoint::position);
+        let digest = checkpoint.and_then(|checkpoint| checkpoint.filter);
+        let filter = match digest {
+            Some(digest) => subscribed_filter::kept_as(&self.places, name, digest)?,
+            None => None,
+        };
+        Ok(Some(DurableSubscription {
+            name: name.to_owned(),
+            position,
+            filter,
+            lag: self.source.log.durable_head().since(position.unwrap_or_default()),
+            parked: self.places.keys(&parked::prefix(name))?.len(),
+            is_owned: self.source.owned.has(name),
+        }))
+    }
+
+    /// The events that are set aside of a durable subscription, in the order in which they were,
+    /// whoever has its name.
+    ///
+    /// # Errors
+    /// [`SubscribeError::Unknown`], or [`SubscribeError::Storage`].
+    pub fn parked(&self, name: &str) -> Result<Vec<ParkedEvent>, SubscribeError> {
+        if self.places.get(&checkpoint::key(name))?.is_none() {
+            return Err(SubscribeError::Unknown { name: name.to_owned() });
+        }
+        Ok(ParkedStore::of(&self.places, name).list()?)
+    }
+
+    /// Gives up an event that is set aside of a durable subscription which nobody has: who has it
+    /// discards by its [place](DurablePlace::discard), or by its bus. One that is not parked any more
+    /// changes nothing.
+    ///
+    /// # Durability
+    /// It outlives a kill from when this returns.
+    ///
+    /// # Errors
+    /// [`SubscribeError::Owned`], [`SubscribeError::Unknown`], or [`SubscribeError::Storage`].
+    pub fn discard_parked(&self, name: &str, parked: ParkedId) -> Result<(), SubscribeError> {
+        let _owner = self.own_existing(name)?;
+        ParkedStore::of(&self.places, name).remove(parked)?;
+        Ok(self.places.sync()?)
     }
 
     /// Moves a durable subscription, so that it goes on behind `after`; forwards too. The result
@@ -306,9 +357,9 @@ impl Feed {
         &self,
         name: &str,
         subscription: &Subscription,
-    ) -> Result<OwnedPlace, SubscribeError> {
+    ) -> Result<DurablePlace, SubscribeError> {
         let filter = subscription.filter();
-        OwnedPlace::take(&self.source, &self.places, name, filter, || self.begin(subscription))
+        DurablePlace::take(&self.source, &self.places, name, filter, || self.begin(subscription))
     }
 
     pub(crate) fn subscribe_after(

@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bincode::{Decode, Encode};
-use spacefold_event_core::{EventId, EventType, Position, RecordedEvent, StorageError, lock::Lock};
+use spacefold_event_core::{
+    EventId, EventType, Position, ReadError, RecordedEvent, StorageError, lock::Lock,
+};
 
 use crate::{
     places::Places,
@@ -68,8 +70,8 @@ pub(crate) struct Parked {
     kept: Option<ParkedStore>,
 }
 
-/// Where parked events are kept between runs.
-struct ParkedStore {
+/// The parked events of a subscription, as they are kept between runs.
+pub(crate) struct ParkedStore {
     places: Arc<Places>,
     name: String,
 }
@@ -87,11 +89,23 @@ pub(crate) struct ParkedEntry {
     pub(crate) event: Option<Arc<RecordedEvent>>,
 }
 
-/// Why an event was not parked.
+/// Why an event was not parked. Nothing is changed then.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ParkError {
+#[non_exhaustive]
+pub enum ParkError {
+    /// There are as many as may be: discard some.
     #[error("{MAX_PARKED_EVENTS} events are parked already")]
     Full,
+    /// There is no event at the position.
+    #[error("there is no event at position {position} to be parked")]
+    NoEvent {
+        /// The position.
+        position: Position,
+    },
+    /// The event could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The store of places failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
@@ -103,22 +117,12 @@ impl Parked {
 
     /// The parked events of a durable subscription, as they were left.
     pub(crate) fn kept_in(places: &Arc<Places>, name: &str) -> Result<Self, StorageError> {
-        let mut state = ParkedState::default();
-        for key in places.keys(&prefix(name))? {
-            let Some(id) = key.strip_prefix(&prefix(name)[..]).and_then(|id| id.try_into().ok())
-            else {
-                continue;
-            };
-            let id = u64::from_be_bytes(id);
-            state.last_id = state.last_id.max(id);
-            let bytes = places.get(&key)?;
-            match bytes.as_deref().and_then(|bytes| decode(ParkedId(id), bytes)) {
-                Some(parked) => drop(state.entries.insert(parked.id, ParkedEntry::stored(parked))),
-                None => tracing::error!(name, id, "a parked event does not decode"),
-            }
+        let kept = ParkedStore::of(places, name);
+        let mut state = ParkedState { entries: BTreeMap::new(), last_id: kept.last_id()? };
+        for parked in kept.list()? {
+            state.entries.insert(parked.id, ParkedEntry::stored(parked));
         }
-        let kept = Some(ParkedStore { places: Arc::clone(places), name: name.to_owned() });
-        Ok(Self { state: Lock::new(state), kept })
+        Ok(Self { state: Lock::new(state), kept: Some(kept) })
     }
 
     /// Whether what is parked outlives the bus.
@@ -149,16 +153,8 @@ impl Parked {
                 tracing::error!(handler, %event_id, "too many events are parked: the oldest goes");
             }
         }
-        let parked = ParkedEvent {
-            id: ParkedId(state.last_id + 1),
-            handler: handler.to_owned(),
-            position: event.position,
-            event_id: event.event.event_id,
-            type_name: event.event.type_name().to_owned(),
-            space_id: event.event.space_id.clone(),
-            attempts,
-            reason: cut(reason),
-        };
+        let id = ParkedId(state.last_id + 1);
+        let parked = ParkedEvent::of(id, handler, event, (attempts, reason));
         self.put(&parked)?;
         state.last_id += 1;
         let event = (event.position == Position::START).then(|| Arc::clone(event));
@@ -186,7 +182,7 @@ impl Parked {
     /// Forgets one that was taken out.
     pub(crate) fn forget(&self, id: ParkedId) -> Result<(), StorageError> {
         match &self.kept {
-            Some(kept) => kept.places.remove(&kept.key(id)),
+            Some(kept) => kept.remove(id),
             None => Ok(()),
         }
     }
@@ -194,15 +190,95 @@ impl Parked {
     /// Keeps one between runs, if its event can be read again.
     fn put(&self, parked: &ParkedEvent) -> Result<(), StorageError> {
         match &self.kept {
-            Some(kept) if parked.position > Position::START => {
-                kept.places.put(&kept.key(parked.id), &encode(parked))
-            }
+            Some(kept) if parked.position > Position::START => kept.put(parked),
             _ => Ok(()),
         }
     }
 }
 
+impl ParkedEvent {
+    fn of(
+        id: ParkedId,
+        handler: &str,
+        event: &RecordedEvent,
+        (attempts, reason): (u32, &str),
+    ) -> Self {
+        Self {
+            id,
+            handler: handler.to_owned(),
+            position: event.position,
+            event_id: event.event.event_id,
+            type_name: event.event.type_name().to_owned(),
+            space_id: event.event.space_id.clone(),
+            attempts,
+            reason: cut(reason),
+        }
+    }
+}
+
 impl ParkedStore {
+    pub(crate) fn of(places: &Arc<Places>, name: &str) -> Self {
+        Self { places: Arc::clone(places), name: name.to_owned() }
+    }
+
+    /// Those that decode, in the order in which they were parked.
+    pub(crate) fn list(&self) -> Result<Vec<ParkedEvent>, StorageError> {
+        let mut listed = Vec::new();
+        for (id, key) in self.ids()? {
+            let bytes = self.places.get(&key)?;
+            match bytes.as_deref().and_then(|bytes| decode(id, bytes)) {
+                Some(parked) => listed.push(parked),
+                None => {
+                    let ParkedStore { name, .. } = self;
+                    tracing::error!(name, id = id.0, "a parked event does not decode");
+                }
+            }
+        }
+        Ok(listed)
+    }
+
+    /// Parks an event once more where this handler has, and else anew.
+    pub(crate) fn park_again(
+        &self,
+        handler: &str,
+        event: &RecordedEvent,
+        reason: &str,
+    ) -> Result<ParkedId, ParkError> {
+        let listed = self.list()?;
+        let is_it =
+            |it: &&ParkedEvent| it.event_id == event.event.event_id && it.handler == handler;
+        let (id, attempts) = match listed.iter().find(is_it) {
+            Some(before) => (before.id, before.attempts.saturating_add(1)),
+            None if listed.len() >= MAX_PARKED_EVENTS => return Err(ParkError::Full),
+            None => (ParkedId(self.last_id()? + 1), 1),
+        };
+        self.put(&ParkedEvent::of(id, handler, event, (attempts, reason)))?;
+        Ok(id)
+    }
+
+    pub(crate) fn remove(&self, id: ParkedId) -> Result<(), StorageError> {
+        self.places.remove(&self.key(id))
+    }
+
+    fn put(&self, parked: &ParkedEvent) -> Result<(), StorageError> {
+        self.places.put(&self.key(parked.id), &encode(parked))
+    }
+
+    /// The greatest id that is in use, of those that do not decode too.
+    fn last_id(&self) -> Result<u64, StorageError> {
+        Ok(self.ids()?.last().map_or(0, |(id, _)| id.0))
+    }
+
+    fn ids(&self) -> Result<Vec<(ParkedId, Vec<u8>)>, StorageError> {
+        let prefix = prefix(&self.name);
+        let keys = self.places.keys(&prefix)?.into_iter();
+        let of_key = |key: Vec<u8>| {
+            let id: [u8; 8] = key.strip_prefix(&prefix[..])?.try_into().ok()?;
+            Some((ParkedId(u64::from_be_bytes(id)), key))
+        };
+        Ok(keys.filter_map(of_key).collect())
+    }
+
     fn key(&self, id: ParkedId) -> Vec<u8> {
         [&prefix(&self.name)[..], &id.0.to_be_bytes()].concat()
     }

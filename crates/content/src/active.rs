@@ -73,7 +73,7 @@ impl Active {
         Ok((new, active))
     }
 
-    /// Whether an entry fits a pack of so many bytes; into an empty one every entry does.
+    /// Whether an entry fits a pack of this many bytes; into an empty one every entry does.
     pub(crate) fn has_room(&self, stored_bytes: usize, pack_bytes: u64) -> bool {
         let footer = footer_bytes(self.entries.len() + 1);
         self.entries.is_empty() || self.end + entry_bytes(stored_bytes) + footer <= pack_bytes
@@ -104,7 +104,7 @@ impl Active {
         })
     }
 
-    /// Writes the footer; the pack has so many bytes with it. The entries still end where they
+    /// Writes the footer; the pack has this many bytes with it. The entries still end where they
     /// did, so that an error can be followed by another try.
     pub(crate) fn write_footer(&self) -> Result<u64, StorageError> {
         let footer = encode_footer(self.id, self.end, &self.entries);

@@ -1,4 +1,4 @@
-//! What an archiver takes of content: its packs, byte for byte, beside whoever has the store; and the way
+//! What an archiver takes of content: its packs, byte for byte, beside the owner of the store; and the way
 //! back, a folder of packs that a store opens.
 
 use std::{path::Path, sync::Arc};
@@ -41,7 +41,7 @@ pub struct BackupPack {
     pub id: [u8; 16],
     /// Its number, as in its name.
     pub number: u32,
-    /// Whether it has its bytes for ever.
+    /// Whether it has its bytes forever.
     pub is_sealed: bool,
     /// Its bytes, as far as its entries are whole.
     pub bytes: u64,

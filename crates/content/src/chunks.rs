@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use fastcdc::v2020::FastCDC;
 use spacefold_event_core::bytes::to_u64;
 
-/// Content of at most so many bytes is one chunk.
+/// Content of at most this many bytes is one chunk.
 pub const WHOLE_CONTENT_BYTES: usize = 64 << 10;
 /// The fewest bytes of a chunk that is not the last of its content.
 pub(crate) const MIN_CHUNK_BYTES: usize = 16 << 10;

@@ -220,7 +220,7 @@ impl EntryHeader {
     }
 }
 
-/// Bytes of an entry whose payload is stored in so many.
+/// Bytes of an entry whose payload is stored in this many.
 pub(crate) fn entry_bytes(stored_bytes: usize) -> u64 {
     (to_u64(HEADER_BYTES) + to_u64(stored_bytes)).next_multiple_of(ALIGNMENT)
 }

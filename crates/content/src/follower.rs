@@ -120,7 +120,7 @@ struct Seen {
 #[derive(Clone, Debug)]
 struct SeenPack {
     id: PackId,
-    /// Whether it has its entries for ever.
+    /// Whether it has its entries forever.
     is_sealed: bool,
     damage: Option<SeenDamage>,
     bytes: u64,

@@ -1,19 +1,4 @@
-//! The content store of spacefold: the bytes of documents by their BLAKE3 hash, each content once.
-//!
-//! [`PackStore`] is a [`ContentStore`](spacefold_event_core::ContentStore) in a folder. Contents
-//! and the chunks of large ones are entries of *packs*, files that are only ever appended to;
-//! where each entry is stands in an index in memory, which is made from the packs when the store
-//! is opened. A *manifest* names the packs, so that one that is lost is missed, and so that
-//! collecting garbage replaces many packs in one step. It is bound to the store that the content
-//! belongs to, and is believed of a pack only where that is here by its id: opening removes none.
-//!
-//! ```text
-//! put ─▶ Chunks: cut by content ─▶ hash ─▶ there already? ─▶ LZ4 ─▶ Writer ─▶ the active pack
-//! sync ─▶ fdatasync of the active pack, shared by all who wait
-//! open ─▶ index ─▶ list of chunks ─▶ each read, unpacked, hashed, then given
-//! ```
-//!
-//! `docs/format.md` has every byte on disk.
+#![doc = include_str!("../README.md")]
 
 mod active;
 mod backup;

@@ -54,7 +54,7 @@ impl ListedPack {
 pub(crate) enum PackState {
     /// It may be appended to; these bytes of it, if not more, are synced.
     Open { synced_bytes: u64 },
-    /// It has these bytes for ever, all of them synced, a footer at their end.
+    /// It has these bytes forever, all of them synced, a footer at their end.
     Sealed { bytes: u64 },
 }
 

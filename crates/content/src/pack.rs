@@ -131,7 +131,7 @@ pub(crate) fn encode_footer(pack: PackId, end: u64, entries: &[Listed]) -> Vec<u
     out
 }
 
-/// Bytes that a footer with its trailer adds to a pack of so many entries.
+/// Bytes that a footer with its trailer adds to a pack of this many entries.
 pub(crate) fn footer_bytes(entries: usize) -> u64 {
     entry::entry_bytes(entries * LISTED_BYTES) + to_u64(TRAILER_BYTES)
 }

@@ -55,7 +55,7 @@ use crate::{
 pub struct PackStore {
     pub(crate) shared: Arc<ReadContext>,
     writer: Lock<PackWriter>,
-    /// How many of the appended entries are synced; whoever holds it syncs for those who wait.
+    /// How many of the appended entries are synced; its holder syncs for all that wait.
     synced: Lock<u64>,
     /// Held by a collection.
     pub(crate) collecting: Lock<()>,

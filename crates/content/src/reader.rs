@@ -67,25 +67,30 @@ impl ReadContext {
         Self { index: SharedLock::default(), ids: SharedLock::default(), files, look: Some(look) }
     }
 
-    /// What `read` gives, where need be of what is there by now: what is wrong counts once a look
-    /// from the first pack on has not helped.
+    /// What `read` gives, where need be of what is there by now: what is wrong counts once it is wrong
+    /// in the same way after a look from the first pack on. Packs that are replaced one after the other
+    /// are each wrong in a way of their own.
     fn looking_again<T>(
         &self,
         read: impl Fn() -> Result<T, ContentError>,
     ) -> Result<T, ContentError> {
         let mut answer = read();
         let Some(look) = &self.look else { return answer };
-        let mut was_read_anew = false;
+        let mut was_wrong = None;
         for _ in 0..MAX_LOOKUPS {
-            let is_missing = match &answer {
-                Err(ContentError::Missing { .. }) => true,
-                Err(ContentError::Damaged { .. } | ContentError::Storage(_)) => false,
+            let wrong = match &answer {
+                Err(ContentError::Missing { .. }) => None,
+                Err(error @ (ContentError::Damaged { .. } | ContentError::Storage(_))) => {
+                    Some(error.to_string())
+                }
                 _ => return answer,
             };
             let is_news = look(Look::ForNews)? || {
-                let is_due = !is_missing && !was_read_anew;
-                was_read_anew |= is_due;
-                is_due && look(Look::Anew)?
+                let is_due = wrong.is_some() && wrong != was_wrong;
+                is_due && {
+                    was_wrong = wrong;
+                    look(Look::Anew)?
+                }
             };
             if !is_news {
                 return answer;

@@ -1,6 +1,6 @@
 //! Opening: from the files to where every entry is.
 //!
-//! Everything is read before anything is changed, so that whoever is refused finds all as it was;
+//! Everything is read before anything is changed, so that a refusal leaves everything as it was;
 //! and no pack is removed.
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
@@ -31,7 +31,7 @@ const COPY_BYTES: usize = 1 << 20;
 
 /// A content store that was locked and read, and in which nothing is changed yet.
 ///
-/// Whoever opens content together with something else reads both, and lets neither change before
+/// A caller that opens content together with something else reads both, and lets neither change before
 /// both are known to open. Dropping it gives the folder free again.
 #[derive(Debug)]
 pub struct PreparedContent {

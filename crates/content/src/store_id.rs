@@ -15,9 +15,9 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreId([u8; 16]);
 
-/// A text that is no UUID.
+/// A text that is not a UUID.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no id of a store: it has 32 hexadecimal digits")]
+#[error("{text:?} is not the id of a store: it has 32 hexadecimal digits")]
 pub struct InvalidStoreId {
     text: String,
 }

@@ -14,10 +14,10 @@ use crate::disk::Folder;
 const NEWS_BYTES: usize = 1_024;
 
 /// Tells when files of a folder are written to by whomever. Only a help: on some file systems, those
-/// of other machines among them, it never does, and so whoever waits looks by himself now and then.
+/// of other machines among them, it never does, and so a waiting thread looks by itself now and then.
 ///
 /// Each file is watched for one change, and not at all until [`ChangeWatch::arm`] is called again: a
-/// process that writes all the time pays for the changes that somebody waits for.
+/// process that writes all the time pays for the changes that are waited for.
 #[derive(Debug)]
 pub struct ChangeWatch {
     folder: Arc<dyn Folder>,

@@ -12,7 +12,7 @@ use crate::{
 /// What a folder is handed out behind: once it is [`closed`](FolderGate::close), names in the folder and in
 /// those below it change no more through what was handed out. Clones are the same gate.
 ///
-/// For folders that somebody else may use from then on, as those of a store that was closed.
+/// For folders that another process may use from then on, as those of a store that was closed.
 #[derive(Clone, Default)]
 pub struct FolderGate {
     is_closed: Arc<SharedLock<bool>>,

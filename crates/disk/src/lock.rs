@@ -73,6 +73,13 @@ impl FolderLock {
         file.is_locked().map_err(|error| not_locked(file.as_ref(), error))
     }
 
+    /// The process that holds a lock, as far as its file says so: whoever was there before is named
+    /// where the holder has not noted itself yet, or cannot.
+    #[must_use]
+    pub fn noted_holder(file: &dyn File) -> Option<u32> {
+        holder(file, file.id().ok()?)
+    }
+
     /// Notes in the file which process holds it: only a help for whoever is refused.
     pub fn note_holder(&mut self) {
         self.before = self.file.read_all().unwrap_or_default();
@@ -85,7 +92,7 @@ impl FolderLock {
         self.write(&before);
     }
 
-    /// Nothing rests on what stands in the file.
+    /// Nothing rests on what is in the file.
     fn write(&self, text: &[u8]) {
         let _ = self.file.set_len(0).and_then(|()| self.file.write_all_at(text, 0));
     }
@@ -116,7 +123,7 @@ fn open(folder: &dyn Folder, name: &str) -> Result<Arc<dyn File>, StorageError> 
     })
 }
 
-/// The process that holds a lock, by what stands in its file.
+/// The process that holds a lock, by what its file says.
 fn holder(file: &dyn File, id: FileId) -> Option<u32> {
     if held().contains(&id) {
         return Some(process::id());
@@ -218,6 +225,7 @@ mod tests {
         assert_eq!(file.id().unwrap(), id);
         held().remove(&id);
         assert_eq!(holder(file.as_ref(), id), Some(77), "of a process in another container");
+        assert_eq!(FolderLock::noted_holder(file.as_ref()), Some(77));
         lock.note_holder();
         let own = format!("{}\n", std::process::id());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), own);

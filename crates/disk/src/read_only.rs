@@ -13,7 +13,7 @@ use crate::{
     layer::{FileLayer, FolderChange, FolderLayer},
 };
 
-/// Another disk, to be read only: for whoever looks at what belongs to another process. Nothing is
+/// Another disk, to be read only: for looking at what belongs to another process. Nothing is
 /// made, written, synced, renamed, removed or locked through it.
 ///
 /// # Errors
@@ -24,7 +24,7 @@ pub struct ReadOnlyDisk {
 }
 
 impl ReadOnlyDisk {
-    /// A disk as whoever may only read it has it.
+    /// A disk as a process has it that may only read.
     #[must_use]
     pub fn over(disk: Arc<dyn Disk>) -> Self {
         Self { disk }

@@ -484,7 +484,7 @@ impl RealFile {
         fcntl(&self.file, lock).map(drop)
     }
 
-    /// Takes a lock that lets others read, and gives it back when somebody else has one too: of
+    /// Takes a lock that lets others read, and gives it back when another process has one too: of
     /// those who come at the same time none may get it, and never two.
     fn try_lock_against_writers(&self) -> io::Result<bool> {
         match self.lock(FcntlArg::F_OFD_SETLK(&whole_file(F_RDLCK))) {

@@ -67,7 +67,7 @@ pub struct SimDisk {
     is_beside: bool,
 }
 
-/// What looks at a disk between the calls of whoever uses it.
+/// What looks at a disk between the calls of its user.
 type Onlooker = Box<dyn FnMut() + Send>;
 
 struct SimState {
@@ -76,7 +76,7 @@ struct SimState {
     /// The number of the call that fails, and how.
     fault: Option<(u64, Fault)>,
     has_power: bool,
-    /// The kind of call that was failed, for whoever wants to know what was tried.
+    /// The kind of call that was failed, for a test that asks what was tried.
     failed: Option<&'static str>,
     /// The files that are locked.
     locked: BTreeSet<NodeId>,
@@ -84,7 +84,7 @@ struct SimState {
     half_written: Option<HalfWritten>,
 }
 
-/// The begin of a write, as whoever looks meanwhile may see it.
+/// The begin of a write, as an onlooker may see it.
 struct HalfWritten {
     node: NodeId,
     offset: u64,
@@ -182,7 +182,7 @@ impl SimDisk {
         self.state.lock()
     }
 
-    /// Lets whoever looks between calls look, if it is not his own call.
+    /// Lets the onlooker look, unless the call is its own.
     fn be_looked_at(&self) {
         // Not held meanwhile: it makes calls.
         let onlooker = if self.is_beside { None } else { self.state().onlooker.take() };

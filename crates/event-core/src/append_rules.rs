@@ -275,7 +275,7 @@ impl Proposal {
     }
 
     /// Looks for the events that the condition excludes, up to the durable head of the log: work
-    /// of the caller's thread too, so that whoever decides looks only at what came after.
+    /// of the caller's thread too, so that the decision looks only at what came after.
     ///
     /// # Errors
     /// [`ReadError`] when the log cannot be read.
@@ -388,7 +388,7 @@ impl Proposal {
     }
 }
 
-/// The times of a run that begins so many events behind the first: one when they are all equal.
+/// The times of a run that begins this many events behind the first: one when they are all equal.
 fn times_of_run(times: &[Timestamp], start: u64, count: usize) -> Vec<Timestamp> {
     let start = to_usize(start);
     let own = times.get(start..start.saturating_add(count)).filter(|_| times.len() > 1);

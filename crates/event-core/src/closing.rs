@@ -1,8 +1,8 @@
-//! Closing what several threads use: once, by whoever asks first, while nobody waits for himself.
+//! Closing what several threads use: once, by the first caller, while none waits for itself.
 //!
 //! What is closed may be running code of its users: handlers, projections. Closing waits for that
 //! code ([`Callbacks::wait`]), and the code itself may close what runs it, drop the last handle of
-//! it, or wait for a lock that is held by code that does. So that none of this can wait for ever,
+//! it, or wait for a lock that is held by code that does. So that none of this can wait forever,
 //! there is one rule: *closing that is asked for from within such code waits for no such code*, and
 //! from then on nobody else who closes the same thing does ([`Callbacks::hurry`]).
 
@@ -15,7 +15,7 @@ use std::{
 
 use crate::lock::{Condition, Lock};
 
-/// Closes something once; whoever comes later waits for the first to be done, and is answered the
+/// Closes something once; later callers wait for the first to be done, and are answered the
 /// same.
 #[derive(Debug)]
 pub struct CloseOnce<T> {
@@ -104,7 +104,7 @@ struct CallbacksState {
 pub enum Waited {
     /// None is running.
     AllEnded,
-    /// Some may be: that code, or somebody who waits for it, is closing.
+    /// Some may be: that code, or a thread that waits for it, is closing.
     SomeRuns,
 }
 

@@ -123,6 +123,17 @@ impl AppendCondition {
         self
     }
 
+    /// The spaces whose revision it names, each with what is expected.
+    #[must_use]
+    pub fn expected_revisions(&self) -> &[(String, ExpectedRevision)] {
+        &self.expected
+    }
+
+    /// The queries that no event may pass, each with the position after which events count.
+    pub fn unmatched_queries(&self) -> impl Iterator<Item = (&EventQuery, Position)> {
+        self.no_event_matching.iter().map(|part| (&part.query, part.after))
+    }
+
     /// Whether nothing has to hold.
     #[must_use]
     pub const fn is_none(&self) -> bool {

@@ -77,7 +77,7 @@ impl fmt::Debug for ContentHash {
 
 /// A text that is not 64 lower-case hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no content hash: expected 64 lower-case hex digits")]
+#[error("{text:?} is not a content hash: expected 64 lower-case hex digits")]
 pub struct InvalidContentHash {
     text: String,
 }

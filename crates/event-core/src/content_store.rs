@@ -152,7 +152,7 @@ pub struct StoredContent {
 /// The bytes of one content, checked while they are read.
 ///
 /// No byte is given before what it belongs to has been checked, and the last ones only once all of
-/// them are known to have the content's hash: whoever reads to the end without an error has the
+/// them are known to have the content's hash: a reader that comes to the end without an error has the
 /// content. A failure is an [`io::Error`] around a [`ContentError`];
 /// [`ContentError::of_reading`] takes it out again.
 ///
@@ -163,7 +163,7 @@ pub struct ContentReader {
 }
 
 impl ContentReader {
-    /// A reader of content with so many bytes, from what gives them checked.
+    /// A reader of content with this many bytes, from what gives them checked.
     #[must_use]
     pub fn new(bytes: u64, checked: Box<dyn BufRead + Send>) -> Self {
         Self { bytes, checked }

@@ -12,9 +12,9 @@ use uuid::{Builder, ContextV7, Timestamp, Uuid};
 /// What sets the ids apart that are made in one millisecond.
 static CONTEXT: Mutex<ContextV7> = Mutex::new(ContextV7::new());
 
-/// The identity an event is given by its caller, kept for ever: a UUID of any version.
+/// The identity an event is given by its caller, kept forever: a UUID of any version.
 ///
-/// A log has each id once, for ever. That makes retries idempotent: an append whose events are stored
+/// A log has each id once, forever. That makes retries idempotent: an append whose events are stored
 /// already is recognised by it.
 ///
 /// ```
@@ -89,9 +89,9 @@ impl fmt::Debug for EventId {
     }
 }
 
-/// A text that is no UUID.
+/// A text that is not a UUID.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no UUID")]
+#[error("{text:?} is not a UUID")]
 pub struct InvalidEventId {
     text: String,
 }

@@ -1,19 +1,4 @@
-//! The language of spacefold: what an event is, how it is written, and what an event log promises.
-//!
-//! - [`SpaceEvent`] is what a caller hands in, [`RecordedEvent`] what a log holds. [`Payload`] has
-//!   the 21 event types; [`limits`] says what they may measure.
-//! - [`JsonReader`] and [`SpaceEvent::to_json`] speak the interchange form of the Python module.
-//! - [`Records`] is the binary form: runs of records with a peekable envelope, from which events
-//!   are borrowed.
-//! - [`EventLog`] is the seam behind which events are stored, [`LogReader`] and [`LogWriter`] its
-//!   halves; [`MemoryLog`] is its executable specification; [`append_rules`] decide what may be
-//!   appended.
-//! - [`bytes`] is how formats on disk are read without trust, and how lengths go there and back.
-//! - [`ContentStore`] is the seam behind which the bytes are kept that events name by their
-//!   [`ContentHash`].
-//!
-//! The crate does no I/O and starts no thread. It reads the clock and draws random bits only to
-//! fill in the id and time of a new event.
+#![doc = include_str!("../README.md")]
 
 mod condition;
 mod content_hash;

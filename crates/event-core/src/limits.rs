@@ -79,7 +79,7 @@ pub enum LimitExceeded {
         /// The tag.
         tag: String,
     },
-    /// The position of an origin is 0, where no event stands.
+    /// The position of an origin is 0, where no event is.
     #[error("the position of an origin is 0: positions of events begin at 1")]
     OriginPosition,
     /// No event can be of a type of that name.

@@ -12,7 +12,7 @@ pub use self::{
     ingest::{Discontinuity, Ingested},
     mark::{EventMark, LogMark},
     page::Page,
-    reader::{LogOrigin, LogReader, Pages, least_after},
+    reader::{LogOrigin, LogReader, Pages, least_after, spaces_of},
     writer::{AppendFuture, LogWriter, PendingAppend},
 };
 
@@ -32,7 +32,7 @@ use crate::{
 
 /// An ordered log of space events: what has both halves.
 ///
-/// Whoever only reads takes a [`LogReader`], and cannot append by type; whoever only appends takes a
+/// Code that only reads takes a [`LogReader`], and cannot append by type; code that only appends takes a
 /// [`LogWriter`]. `Arc<dyn EventLog>` becomes either where it is handed over.
 ///
 /// ```
@@ -278,7 +278,7 @@ impl ReadRequest {
     }
 
     /// The read in pages for each of which about `events` events are looked at, whether they pass
-    /// the filter or not: for whoever may not work for long in one go.
+    /// the filter or not: for a caller that may not work for long in one go.
     #[must_use]
     pub const fn looking_at(mut self, events: usize) -> Self {
         self.look = events;

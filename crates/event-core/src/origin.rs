@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::position::Position;
 
-/// Where an event stands in the store that it comes from.
+/// Where an event is in the store that it comes from.
 ///
 /// A position means something outside of its store with the store's id and timeline alone. An event
 /// has one origin at the most, and a log one event of an origin.

@@ -529,7 +529,7 @@ pub enum PayloadError {
         found: &'static str,
     },
     /// An extra key has the name of a key that the contract fixes for this type.
-    #[error("payload key {key:?} is no extra key: events of type {event_type} have it already")]
+    #[error("payload key {key:?} is not an extra key: events of type {event_type} have it already")]
     NotExtra {
         /// The key.
         key: String,

@@ -39,7 +39,7 @@ enum Coming<R, T> {
     Here(T),
     From {
         receiver: R,
-        /// The answer when whoever owes one is gone.
+        /// The answer when what owes one is gone.
         lost: fn() -> T,
     },
 }
@@ -49,7 +49,7 @@ enum Coming<R, T> {
 pub struct Answerer<T>(oneshot::Sender<T>);
 
 impl<T> Answerer<T> {
-    /// Gives the answer. Whoever does not wait for it any more does not need it.
+    /// Gives the answer. A caller that no longer waits for it does not need it.
     pub fn answer(self, answer: T) {
         let _ = self.0.send(answer);
     }

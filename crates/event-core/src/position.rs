@@ -1,4 +1,4 @@
-//! Where an event stands: in the whole log, and inside its space.
+//! Where an event is: in the whole log, and inside its space.
 
 use std::fmt;
 

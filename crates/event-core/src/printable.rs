@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt::Write};
 /// paragraph separators, and the marks, embeddings, overrides and isolates of bidirectional text.
 ///
 /// Ids, names, paths and values are whatever a caller has stored; so is what an error says of them.
-/// Whoever shows them to a person lets them pass through here. JSON has escapes of its own.
+/// What shows them to a person passes them through here. JSON has escapes of its own.
 ///
 /// ```
 /// use spacefold::event::printable;

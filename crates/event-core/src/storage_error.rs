@@ -22,7 +22,7 @@ struct OfKind {
     cause: Arc<dyn Error + Send + Sync>,
 }
 
-/// What kind of failure a [`StorageError`] is: what somebody has to do about it.
+/// What kind of failure a [`StorageError`] is: what has to be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StorageErrorKind {
@@ -40,7 +40,7 @@ pub enum StorageErrorKind {
     TooManyFiles,
     /// The folder is not where it was any more: deleted, renamed or replaced.
     FolderGone,
-    /// Anything else: the disk failed, or what stands in a file is not what was expected.
+    /// Anything else: the disk failed, or a file holds something unexpected.
     Other,
 }
 
@@ -58,6 +58,22 @@ impl StorageErrorKind {
             Self::FolderGone => "folder-gone",
             Self::Other => "storage",
         }
+    }
+
+    /// The kind with this [name](Self::name); `None` where none has it.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        let kinds = [
+            Self::NoRoom,
+            Self::FileTooLarge,
+            Self::ReadOnly,
+            Self::NotPermitted,
+            Self::NoMemory,
+            Self::TooManyFiles,
+            Self::FolderGone,
+            Self::Other,
+        ];
+        kinds.into_iter().find(|kind| kind.name() == name)
     }
 
     /// What to do about it, for people; `None` where nobody knows.

@@ -46,7 +46,9 @@ impl Default for StoreMode {
 
 /// Text that is no [`StoreMode`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no mode of a store: expected octal digits such as 0750, the owner's being 7")]
+#[error(
+    "{text:?} is not a mode for a store: expected octal digits such as 0750, the owner's being 7"
+)]
 pub struct InvalidStoreMode {
     text: String,
 }

@@ -110,7 +110,7 @@ pub(crate) fn check(tags: Tags<'_>) -> Result<(), LimitExceeded> {
     Ok(())
 }
 
-/// Checks so many tags, which are distinct, against their limits.
+/// Checks this many tags, which are distinct, against their limits.
 pub(crate) fn check_distinct<'a>(
     count: usize,
     tags: impl IntoIterator<Item = &'a str>,

@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-pub use crate::record::planted::{EARLIER, LATER};
+pub use crate::{
+    log::spaces_of,
+    record::planted::{EARLIER, LATER},
+};
 
 use crate::{
     condition::{AppendCondition, FailedCondition},
     event::RecordedEvent,
     event_id::EventId,
     log::{
-        AppendError, AppendRequest, EventLog, Ingested, LogIdentity, LogReader, LogWriter, Page,
-        PendingAppend, ReadRequest, Receipt,
+        AppendError, AppendRequest, EventLog, Ingested, LogIdentity, LogOrigin, LogReader,
+        LogWriter, Page, PendingAppend, ReadRequest, Receipt,
     },
     origin::EventOrigin,
     position::{Position, Revision},
@@ -25,6 +28,11 @@ pub trait LogWrapper: Send + Sync {
     /// The log that does the rest.
     fn inner(&self) -> &dyn EventLog;
 
+    /// What is read, where that is another one's.
+    fn reader(&self) -> &dyn LogReader {
+        self.inner()
+    }
+
     fn append(&self, append: &AppendRequest<'_>) -> Result<Receipt, AppendError> {
         self.inner().append(append)
     }
@@ -38,55 +46,67 @@ pub trait LogWrapper: Send + Sync {
     }
 
     fn head(&self) -> Position {
-        self.inner().head()
+        self.reader().head()
     }
 
     fn durable_head(&self) -> Position {
-        self.inner().durable_head()
+        self.reader().durable_head()
     }
 
     fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
-        self.inner().wait_durable(position, timeout)
+        self.reader().wait_durable(position, timeout)
     }
 
     fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
-        self.inner().read(read)
+        self.reader().read(read)
     }
 
     fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
-        self.inner().read_space(space_id, from, limit)
+        self.reader().read_space(space_id, from, limit)
     }
 
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
-        self.inner().revision(space_id)
+        self.reader().revision(space_id)
     }
 
     fn newest_revision(&self, space_id: &str) -> Result<Revision, ReadError> {
-        self.inner().newest_revision(space_id)
+        self.reader().newest_revision(space_id)
     }
 
     fn failed_parts(&self, condition: &AppendCondition) -> Result<Vec<FailedCondition>, ReadError> {
-        self.inner().failed_parts(condition)
+        self.reader().failed_parts(condition)
     }
 
     fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError> {
-        self.inner().find_event(id)
+        self.reader().find_event(id)
     }
 
     fn find_events(&self, ids: &[EventId]) -> Result<Vec<Option<Position>>, ReadError> {
-        self.inner().find_events(ids)
+        self.reader().find_events(ids)
     }
 
     fn find_origins(&self, origins: &[EventOrigin]) -> Result<Vec<Option<Position>>, ReadError> {
-        self.inner().find_origins(origins)
+        self.reader().find_origins(origins)
     }
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
-        self.inner().position_as_of(time)
+        self.reader().position_as_of(time)
     }
 
     fn identity(&self) -> LogIdentity {
-        self.inner().identity()
+        self.reader().identity()
+    }
+
+    fn origin(&self) -> Option<LogOrigin> {
+        self.reader().origin()
+    }
+
+    fn comes_from(&self, origin: &LogOrigin) -> bool {
+        self.reader().comes_from(origin)
+    }
+
+    fn spaces_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {
+        self.reader().spaces_after(after, limit)
     }
 }
 
@@ -137,6 +157,18 @@ impl<W: LogWrapper> LogReader for W {
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         LogWrapper::position_as_of(self, time)
+    }
+
+    fn origin(&self) -> Option<LogOrigin> {
+        LogWrapper::origin(self)
+    }
+
+    fn comes_from(&self, origin: &LogOrigin) -> bool {
+        LogWrapper::comes_from(self, origin)
+    }
+
+    fn spaces_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {
+        LogWrapper::spaces_after(self, after, limit)
     }
 
     fn identity(&self) -> LogIdentity {

@@ -58,7 +58,7 @@ impl Timestamp {
         self.0
     }
 
-    /// The present instant by the system's clock, wherever that stands.
+    /// The present instant by the system's clock, right or wrong.
     #[must_use]
     pub fn now() -> Self {
         let micros = match SystemTime::now().duration_since(UNIX_EPOCH) {
@@ -134,9 +134,9 @@ impl fmt::Display for TimestampFault {
     }
 }
 
-/// A text that is no offset from UTC.
+/// A text that is not an offset from UTC.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no offset from UTC: expected one like +09:00")]
+#[error("{text:?} is not an offset from UTC: expected one like +09:00")]
 pub struct InvalidUtcOffset {
     text: String,
 }
@@ -239,7 +239,7 @@ struct CalendarDate {
 }
 
 impl CalendarDate {
-    /// The date so many days after 0001-01-01: counted from 1 March of the year 0 on, so that a leap
+    /// The date this many days after 0001-01-01: counted from 1 March of the year 0 on, so that a leap
     /// day is the last of its year, in cycles of 400 years.
     const fn after(days: u64) -> Self {
         let days = days + 306;

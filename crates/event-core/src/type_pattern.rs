@@ -165,8 +165,9 @@ impl TypeSelection {
         Self { types, own }
     }
 
-    /// The patterns that select the same, sorted.
-    pub(crate) fn patterns(&self) -> Vec<TypePattern> {
+    /// The fewest patterns that select the same.
+    #[must_use]
+    pub fn patterns(&self) -> Vec<TypePattern> {
         if *self == Self::ALL {
             return vec![TypePattern(Pattern::Every)];
         }

@@ -49,7 +49,7 @@ impl Checkpoint {
         Self { mark: LogMark { origin, ..self.mark }, ..self }
     }
 
-    /// Whether it was made for this log: its last event stands where it says.
+    /// Whether it was made for this log: its last event is where it says.
     pub(crate) fn fits(&self, log: &dyn LogReader) -> Result<bool, ReadError> {
         self.mark.fits(log)
     }

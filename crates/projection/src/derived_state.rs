@@ -49,7 +49,7 @@ impl DerivedState {
             Ok(opened) => Ok(opened),
             Err(RunsError::Storage(error)) => Err(error),
             Err(damaged) => {
-                tracing::warn!(%damaged, "derived state is damaged: it is made anew");
+                tracing::warn!(%damaged, "derived state is damaged: it is rebuilt");
                 Ok(None)
             }
         }

@@ -15,7 +15,7 @@ pub(crate) trait EffectSource: Send + Sync {
     fn effects(&self, after: Position, to: Position) -> Result<Effects, ReadError>;
 }
 
-/// A page of the log, and what its events did where whoever folds it goes by that.
+/// A page of the log, and what its events did for a fold that goes by it.
 #[derive(Clone)]
 pub(crate) struct Reading {
     pub(crate) page: Page,

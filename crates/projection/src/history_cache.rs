@@ -32,7 +32,7 @@ use self::{
 };
 use crate::{derived_state::DerivedState, snapshot_error::SnapshotError};
 
-/// Versions in memory lie so many events of their space apart, at least.
+/// Versions in memory lie this many events of their space apart, at least.
 const VERSION_EVENTS: u64 = 512;
 /// How many events are read of a space at a time.
 const PAGE_EVENTS: usize = 1_024;
@@ -195,7 +195,7 @@ impl HistoryCache {
 
     /// Does without what is kept from now on.
     fn give_up(&self, damaged: &RunsError) {
-        tracing::warn!(%damaged, "the history cache is damaged: it is made anew");
+        tracing::warn!(%damaged, "the history cache is damaged: it is rebuilt");
         self.known.store(Arc::new(CacheState::Damaged));
     }
 
@@ -279,7 +279,7 @@ impl HistoryCache {
     }
 }
 
-/// Folding so many events on from a version costs less than reading a state.
+/// Folding this many events on from a version costs less than reading a state.
 fn cheap_events(near: &Version) -> u64 {
     to_u64(near.state.document_count()) / 2 + 256
 }

@@ -1,16 +1,4 @@
-//! Folding an event log into what is derived from it: live states, time travel, read models, rebuilds.
-//!
-//! - [`LiveStates`] folds a log live behind its durable head and answers
-//!   [`Snapshot`](spacefold_state::Snapshot)s of now. It persists what it folded in a [`DerivedState`].
-//! - [`TimeTravel`] answers those of any position and any time, and what changed between two.
-//! - [`Projection`] is what one writes for a read model of one's own, a [`Table`] what it keeps its
-//!   rows in, [`Projections`] what folds and persists it. [`ContentIndex`], [`Activity`] and
-//!   [`OpenProblems`] are such projections.
-//! - [`rebuild`] folds anew from the first event, compares, and swaps in one step.
-//! - [`ProjectionTest`] is for tests of projections.
-//!
-//! The crate knows no store: it reads through the `LogReader` trait, and keeps what it derives in sorted
-//! runs in a folder of its own. Nothing that it keeps is the only copy of anything.
+#![doc = include_str!("../README.md")]
 
 mod apply_context;
 mod apply_error;

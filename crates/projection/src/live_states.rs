@@ -52,7 +52,7 @@ pub const LIVE_STATES_MEMORY_BYTES: u64 = 96 << 20;
 ///
 /// # What a snapshot is of
 /// Readers see what the last fold that ended has put in place: one immutable set of states, all at
-/// one position. When it lags behind the durable head and nobody is folding, whoever asks folds
+/// one position. When it lags behind the durable head and no thread is folding, the caller folds
 /// first. When another thread is folding, or keeps the states [`followed`](Self::followed), the
 /// answer is what is in place, without waiting; [`Snapshot::position`] says of when. It never goes
 /// back. [`LiveStates::snapshot_after`] is for those who must not see less than a position.
@@ -115,7 +115,7 @@ impl LiveStates {
         }
     }
 
-    /// With so many bytes of memory for states, about, in place of [`LIVE_STATES_MEMORY_BYTES`]. What
+    /// With this many bytes of memory for states, about, in place of [`LIVE_STATES_MEMORY_BYTES`]. What
     /// snapshots hold is not counted.
     #[must_use]
     pub fn with_memory_bytes(mut self, bytes: u64) -> Self {

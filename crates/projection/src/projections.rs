@@ -171,7 +171,7 @@ impl Projections {
         self.slot(name)?.catch_up()
     }
 
-    /// Tries the event again that a paused projection stands in front of, and goes on to the durable
+    /// Tries the event again that a paused projection is at, and goes on to the durable
     /// head.
     ///
     /// # Errors
@@ -180,7 +180,7 @@ impl Projections {
         self.slot(name)?.resume()
     }
 
-    /// Leaves the event out that a paused projection stands in front of, for ever, in rebuilds too,
+    /// Leaves the event out that a paused projection is at, forever, in rebuilds too,
     /// and goes on to the durable head. Does nothing but that when it is not paused.
     ///
     /// # Errors
@@ -218,7 +218,7 @@ impl Projections {
     }
 
     /// The folds that are under way: after [`Projections::stop`] none begins that calls a projection,
-    /// and whoever closes what projections use may wait for these.
+    /// and closing what projections use may wait for these.
     #[must_use]
     pub const fn callbacks(&self) -> &Arc<Callbacks> {
         &self.callbacks

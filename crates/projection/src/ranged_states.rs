@@ -56,7 +56,7 @@ pub struct RangedStates {
 }
 
 impl RangedStates {
-    /// No event yet, of spaces that may take so many bytes of memory, about.
+    /// No event yet, of spaces that may take this many bytes of memory, about.
     #[must_use]
     pub const fn new(max_bytes: u64) -> Self {
         Self { states: SpaceStates::new(), after: None, to: None, max_bytes, measured: 0, grown: 0 }
@@ -86,7 +86,7 @@ impl RangedStates {
         }
     }
 
-    /// Notes that the events taken in since the last time took so many bytes of memory themselves, and
+    /// Notes that the events taken in since the last time took this many bytes of memory themselves, and
     /// makes the range smaller when its states take too much.
     pub fn has_read(&mut self, bytes: usize) {
         let bytes = to_u64(bytes);

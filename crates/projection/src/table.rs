@@ -213,7 +213,7 @@ pub enum TableError {
         bytes: usize,
     },
     /// What is persisted of the table is not what was written: it is derived, and is folded anew.
-    #[error("the table is damaged, and is to be folded anew: {what}")]
+    #[error("the table is damaged, fold it again: {what}")]
     Damaged {
         /// What is wrong.
         what: String,

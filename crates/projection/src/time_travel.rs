@@ -77,7 +77,7 @@ impl TimeTravel {
         Ok(self.snapshots_within(position, STATES_MEMORY_BYTES))
     }
 
-    /// Folds, of the spaces that are left, those whose states fit so many bytes, then the next.
+    /// Folds, of the spaces that are left, those whose states fit this many bytes, then the next.
     fn snapshots_within(&self, position: Position, bytes: u64) -> Snapshots<'_> {
         let mut ranges = RangedStates::new(bytes);
         let (mut range, mut is_begun) = (Vec::new().into_iter(), false);

@@ -14,7 +14,7 @@ pub(crate) struct HeldFilters {
 }
 
 impl HeldFilters {
-    /// Bytes that the filters of so many rows take, about: ten bits a row.
+    /// Bytes that the filters of this many rows take, about: ten bits a row.
     pub(crate) const fn bytes_of(rows: u64) -> u64 {
         (rows / 4).saturating_mul(5).saturating_add(rows / 64 + BESIDES_BYTES)
     }

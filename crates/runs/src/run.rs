@@ -144,7 +144,7 @@ pub(crate) struct RunFile {
     root: RunPage,
     /// Its filters, once it was looked into and if there was room for them.
     held: OnceLock<HeldFilters>,
-    /// Its last key, once somebody asked for it.
+    /// Its last key, once it was asked for.
     last_key: OnceLock<Box<[u8]>>,
 }
 

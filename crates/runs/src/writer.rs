@@ -136,7 +136,7 @@ impl<'a> RunWriter<'a> {
         first_key: &[u8],
         child: ChildPage,
     ) -> Result<(), RunsError> {
-        // A page of one child would need another one above it, and so on for ever.
+        // A page of one child would need another one above it, and so on forever.
         let row_bytes = first_key.len() + CHILD_BYTES;
         let is_full = |index: &Level| index.page.len() > 1 && !index.page.has_room(row_bytes);
         if self.index.get(level).is_some_and(is_full) {

@@ -10,6 +10,8 @@ pub(crate) enum MediaType {
     Json,
     NdJson,
     EventStream,
+    /// A state in the encoding that it is stored in.
+    State,
 }
 
 impl MediaType {
@@ -18,6 +20,7 @@ impl MediaType {
             Self::Json => "application/json",
             Self::NdJson => "application/x-ndjson",
             Self::EventStream => "text/event-stream",
+            Self::State => "application/vnd.spacefold.state",
         }
     }
 }

@@ -6,10 +6,15 @@ use spacefold::{Spacefold, log::LogIdentity};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
+    console_sessions::ConsoleSessions,
+    jobs::Jobs,
     pool::BlockingPool,
     problem::HttpProblem,
+    receiving_sessions::ReceivingSessions,
+    request_ids::RequestIds,
     served_store::ServedStore,
     settings::{ServerLimits, Settings},
+    space_timelines::Timelines,
 };
 
 /// Body bytes that one permit stands for.
@@ -26,6 +31,11 @@ struct AppParts {
     buffered: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
+    sessions: ConsoleSessions,
+    timelines: Timelines,
+    request_ids: RequestIds,
+    receiving_sessions: Arc<ReceivingSessions>,
+    jobs: Jobs,
 }
 
 impl App {
@@ -37,6 +47,11 @@ impl App {
             buffered: permits(limits.max_buffered_bytes / PERMIT_BYTES),
             streams: permits(limits.max_streams),
             uploads: permits(limits.max_uploads),
+            sessions: ConsoleSessions::new(),
+            timelines: Timelines::default(),
+            request_ids: RequestIds::new(),
+            receiving_sessions: Arc::default(),
+            jobs: Jobs::default(),
             store,
             settings,
         }))
@@ -50,8 +65,31 @@ impl App {
         &self.0.settings.limits
     }
 
+    pub(crate) fn request_ids(&self) -> &RequestIds {
+        &self.0.request_ids
+    }
+
     pub(crate) fn pool(&self) -> &BlockingPool {
         &self.0.pool
+    }
+
+    /// Who looks at the console.
+    pub(crate) fn sessions(&self) -> &ConsoleSessions {
+        &self.0.sessions
+    }
+
+    pub(crate) fn timelines(&self) -> &Timelines {
+        &self.0.timelines
+    }
+
+    /// What goes on by itself.
+    pub(crate) fn jobs(&self) -> &Jobs {
+        &self.0.jobs
+    }
+
+    /// Who receives under which durable subscription.
+    pub(crate) fn receiving_sessions(&self) -> &Arc<ReceivingSessions> {
+        &self.0.receiving_sessions
     }
 
     pub(crate) fn store(&self) -> &ServedStore {
@@ -101,6 +139,12 @@ impl App {
                 format_args!("{} streams are open, the most that may", self.limits().max_streams);
             HttpProblem::unavailable("too_many_streams", detail)
         })
+    }
+
+    /// Streams and long polls that are open.
+    pub(crate) fn open_streams(&self) -> usize {
+        let most = self.limits().max_streams.min(Semaphore::MAX_PERMITS);
+        most.saturating_sub(self.0.streams.available_permits())
     }
 
     /// Leave to take a content in.

@@ -10,20 +10,39 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{access::CallerAccess, app::App, entity_tag, problem::HttpProblem, tokens::TokenGrant};
+use crate::{
+    access::CallerAccess,
+    app::App,
+    console, entity_tag,
+    problem::{HttpProblem, UnsentProblem},
+    tokens::TokenGrant,
+    visitor::Visitor,
+};
 
 /// Answers what is not meant for this server, and hands on the rest.
 pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let is_console = app.settings().console && console::has_path(request.uri().path());
     let caller = match check(&app, request.uri(), request.headers()) {
-        Ok(()) => caller(&app, request.uri().path(), request.headers()).await,
+        Ok(()) if is_console => visitor(&app, request.uri().path(), request.headers()).await,
+        Ok(()) => caller(&app, request.uri().path(), request.headers())
+            .await
+            .map(|access| (access, app.sessions().visitor())),
         Err(problem) => Err(problem),
     };
-    match caller {
-        Ok(access) => {
+    let asked = is_console
+        .then(|| (request.method().clone(), request.uri().clone(), request.headers().clone()));
+    let answered = match caller {
+        Ok((access, visitor)) => {
             request.extensions_mut().insert(access);
+            request.extensions_mut().insert(visitor);
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
+    };
+    let Some((method, uri, headers)) = asked else { return answered };
+    match answered.extensions().get::<UnsentProblem>() {
+        Some(UnsentProblem(problem)) => console::refused(&app, &method, &uri, &headers, problem),
+        None => answered,
     }
 }
 
@@ -32,7 +51,9 @@ const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 
 /// What who asks may do.
 async fn caller(app: &App, path: &str, headers: &HeaderMap) -> Result<CallerAccess, HttpProblem> {
-    let Some(tokens) = app.settings().tokens.clone() else { return Ok(CallerAccess::Everything) };
+    if app.settings().tokens.is_none() {
+        return Ok(CallerAccess::Everything);
+    }
     if OPEN_PATHS.contains(&path) {
         return Ok(CallerAccess::Granted(Arc::new(TokenGrant::new([], []))));
     }
@@ -40,7 +61,31 @@ async fn caller(app: &App, path: &str, headers: &HeaderMap) -> Result<CallerAcce
     let bearer = said.and_then(|said| said.split_once(' '));
     let token = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let Some((_, token)) = token else { return Err(unauthorized()) };
-    let token = token.trim().to_owned();
+    granted(app, token.trim().to_owned()).await
+}
+
+/// What who looks at the console may do: what the token of the session grants now.
+async fn visitor(
+    app: &App,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<(CallerAccess, Visitor), HttpProblem> {
+    let nobody = app.sessions().visitor();
+    if app.settings().tokens.is_none() {
+        return Ok((CallerAccess::Everything, nobody));
+    }
+    if path.starts_with("/assets/") || console::OPEN_PATHS.contains(&path) {
+        return Ok((CallerAccess::Granted(Arc::new(TokenGrant::new([], []))), nobody));
+    }
+    let Some((token, visitor)) = console::session_of(app, headers) else {
+        return Err(unauthorized());
+    };
+    Ok((granted(app, token).await?, visitor))
+}
+
+/// What a token grants, where there are tokens.
+async fn granted(app: &App, token: String) -> Result<CallerAccess, HttpProblem> {
+    let Some(tokens) = app.settings().tokens.clone() else { return Ok(CallerAccess::Everything) };
     let grant = app.pool().run(move || tokens.grant(&token)).await?;
     let grant = grant.map_err(|error| {
         tracing::error!(%error, "nobody is let in");

@@ -21,7 +21,12 @@ pub(crate) fn invalid(name: &str, why: impl fmt::Display) -> HttpProblem {
 
 impl Parameters {
     pub(crate) fn of(uri: &Uri) -> Result<Self, HttpProblem> {
-        let parts = uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty());
+        Self::of_query(uri.query().unwrap_or_default())
+    }
+
+    /// The same of the fields of a form.
+    pub(crate) fn of_query(query: &str) -> Result<Self, HttpProblem> {
+        let parts = query.split('&').filter(|part| !part.is_empty());
         let pairs = parts.map(|part| {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             Ok((decoded(name)?, decoded(value)?))

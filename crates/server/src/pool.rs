@@ -9,6 +9,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::spawn_blocking,
 };
+use tracing::Span;
 
 use crate::problem::HttpProblem;
 
@@ -72,8 +73,9 @@ impl BlockingPool {
         permit: OwnedSemaphorePermit,
         call: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HttpProblem> {
+        let span = Span::current();
         let running = spawn_blocking(move || {
-            let answer = call();
+            let answer = span.in_scope(call);
             drop(permit);
             answer
         });

@@ -3,7 +3,7 @@
 mod of_commands;
 mod of_store;
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, sync::Arc};
 
 use axum::{
     body::Body,
@@ -16,10 +16,10 @@ use serde_json::{Map, Value};
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// Why a request was not done, as its client is told.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct HttpProblem(Box<ProblemParts>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct ProblemParts {
     status: StatusCode,
     code: &'static str,
@@ -53,6 +53,11 @@ impl HttpProblem {
 
     pub(crate) fn bad_request(code: &'static str, detail: impl fmt::Display) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// What other requests stand against.
+    pub(crate) fn conflict(code: &'static str, detail: impl fmt::Display) -> Self {
+        Self::new(StatusCode::CONFLICT, code, detail)
     }
 
     pub(crate) fn not_found(code: &'static str, detail: impl fmt::Display) -> Self {
@@ -96,8 +101,27 @@ impl HttpProblem {
         self.0.code
     }
 
+    pub(crate) const fn status_code(&self) -> StatusCode {
+        self.0.status
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     /// The problem as JSON, on one line.
     pub(crate) fn to_json(&self) -> String {
+        Value::Object(self.printed()).to_string()
+    }
+
+    /// The same, of the request with an id.
+    pub(crate) fn to_json_with(&self, request_id: &str) -> String {
+        let mut printed = self.printed();
+        printed.insert("request_id".to_owned(), request_id.into());
+        Value::Object(printed).to_string()
+    }
+
+    fn printed(&self) -> Map<String, Value> {
         let parts = &*self.0;
         let mut printed = Map::new();
         let mut say = |key: &str, value: Value| drop(printed.insert(key.to_owned(), value));
@@ -108,9 +132,13 @@ impl HttpProblem {
         say("retryable", parts.is_retryable.into());
         say("effects", if parts.may_have_effects { "unknown" } else { "none" }.into());
         printed.extend(parts.fields.iter().map(|(key, value)| (key.clone(), value.clone())));
-        Value::Object(printed).to_string()
+        printed
     }
 }
+
+/// A problem whose body is still to be written, when it is known of which request it is.
+#[derive(Clone, Debug)]
+pub(crate) struct UnsentProblem(pub(crate) Arc<HttpProblem>);
 
 impl fmt::Display for HttpProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -122,12 +150,13 @@ impl Error for HttpProblem {}
 
 impl IntoResponse for HttpProblem {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.to_json()));
+        let mut response = Response::new(Body::empty());
         *response.status_mut() = self.0.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.extend(self.0.headers);
+        headers.extend(self.0.headers.iter().cloned());
+        response.extensions_mut().insert(UnsentProblem(Arc::new(self)));
         response
     }
 }

@@ -1,10 +1,13 @@
 //! Which events are asked for, and from where to where: of a URL, and of a body for filters that no
 //! URL holds. One meaning for both, and for the conditions of appends.
 
+use std::fmt;
+
 use serde::Deserialize;
 use spacefold::{
     Position,
     event::{EventFilter, EventQuery, MAX_QUERY_FILTERS, MAX_TAGS, TypePattern, id_of_text},
+    log::LogIdentity,
 };
 
 use crate::{
@@ -169,12 +172,17 @@ pub(crate) fn check_timeline(app: &App, named: Option<&str>) -> Result<bool, Htt
         return Ok(true);
     }
     let detail = "positions of another timeline mean nothing here beyond where this one parted";
+    Err(timeline_changed(&identity, detail))
+}
+
+/// What is said of positions of another timeline, with where this one parted from it.
+pub(crate) fn timeline_changed(identity: &LogIdentity, detail: impl fmt::Display) -> HttpProblem {
     let problem = HttpProblem::new(axum::http::StatusCode::GONE, "timeline_changed", detail)
         .field("timeline", identity.timeline.to_string());
-    Err(match identity.fork {
+    match identity.fork {
         Some(fork) => {
             problem.field("parent", fork.parent.to_string()).field("fork_position", fork.position)
         }
         None => problem,
-    })
+    }
 }

@@ -10,12 +10,15 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    net::TcpListener,
+    runtime::Builder,
     sync::Semaphore,
     time::{sleep, timeout},
 };
 
-use crate::{settings::Settings, timed_io::TimedIo};
+use crate::{
+    serve_error::ServeError, served_store::ServedStore, server_listener::ServerListener,
+    settings::Settings, timed_io::TimedIo,
+};
 
 /// After an error of accepting, such as that too many files are open, it is tried again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -25,11 +28,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// end, and it returns once what is under way is answered, or
 /// [`drain_timeout`](crate::ServerLimits::drain_timeout) has passed. The store stays open.
 ///
-/// Nobody is asked who they are, and nothing is encrypted: bind the listener to a loopback address, or put
-/// it behind what does both.
+/// Who may is for the router and the [listener](ServerListener) to say.
 ///
 /// # Errors
-/// Of a listener without an address. What goes wrong with a connection is its own.
+/// Where the listener cannot be used on the runtime that this is called in. What goes wrong with a
+/// connection is its own.
 ///
 /// # Examples
 /// ```
@@ -40,7 +43,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// # runtime.block_on(async {
 /// let spaces = Spacefold::in_memory()?;
 /// let settings = Settings::default();
-/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
 /// let drain = settings.drain.clone();
 /// let serving = tokio::spawn(async move {
 ///     let router = router(spaces, settings.clone());
@@ -53,10 +56,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub async fn serve(listener: TcpListener, router: Router, settings: &Settings) -> io::Result<()> {
+pub async fn serve(
+    listener: impl Into<ServerListener>,
+    router: Router,
+    settings: &Settings,
+) -> io::Result<()> {
     let limits = &settings.limits;
-    let address = listener.local_addr()?;
-    tracing::info!(%address, "serving");
+    let listening = listener.into().on_runtime()?;
+    let place = listening.place();
+    tracing::info!(%place, "serving");
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
@@ -69,34 +77,89 @@ pub async fn serve(listener: TcpListener, router: Router, settings: &Settings) -
         let accepted = async {
             // Nobody closes it.
             let permit = Arc::clone(&connections).acquire_owned().await.ok();
-            (permit, listener.accept().await)
+            (permit, listening.accept().await)
         };
         let (permit, accepted) = tokio::select! {
             () = settings.drain.started() => break,
             accepted = accepted => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let accepted = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        // Events are small, and are wanted when they happen.
-        let _ = stream.set_nodelay(true);
-        let io = TokioIo::new(TimedIo::new(stream, limits.write_timeout));
-        let connection = graceful.watch(http.serve_connection(io, service.clone()));
+        let (http, service, watcher) = (http.clone(), service.clone(), graceful.watcher());
+        let (header_timeout, write_timeout) = (limits.header_timeout, limits.write_timeout);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended");
+            match timeout(header_timeout, accepted.begin()).await {
+                Ok(Ok(stream)) => {
+                    let io = TokioIo::new(TimedIo::new(stream, write_timeout));
+                    let ended = watcher.watch(http.serve_connection(io, service)).await;
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection ended");
+                    }
+                }
+                Ok(Err(error)) => tracing::info!(%error, "a connection was refused"),
+                Err(_) => tracing::debug!("a connection did not begin in time"),
             }
             drop(permit);
         });
     }
-    drop(listener);
+    drop(listening);
     if timeout(limits.drain_timeout, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were not answered in time, and are broken off");
     }
+    tracing::info!(%place, "served");
     Ok(())
+}
+
+/// Serves a store in this thread, on a runtime of its own, until the [`Drain`](crate::Drain) of the
+/// settings starts and everything is answered, as [`serve`] does: for programs without a runtime. The
+/// store stays open.
+///
+/// # Errors
+/// [`ServeError`] where there are no threads or the listener cannot be used.
+///
+/// # Examples
+/// ```
+/// use spacefold::Spacefold;
+/// use spacefold_server::{Settings, run};
+///
+/// let spaces = Spacefold::in_memory()?;
+/// let settings = Settings::default();
+/// let drain = settings.drain.clone();
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let serving = std::thread::spawn({
+///     let spaces = spaces.clone();
+///     move || run(spaces, listener, settings)
+/// });
+/// drain.start();
+/// serving.join().expect("it does not panic")?;
+/// spaces.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn run(
+    spaces: impl Into<ServedStore>,
+    listener: impl Into<ServerListener>,
+    settings: Settings,
+) -> Result<(), ServeError> {
+    let spaces = spaces.into();
+    run_on(&mut Builder::new_multi_thread(), spaces, listener.into(), settings)
+}
+
+/// Serves a store on a runtime of this kind.
+pub(crate) fn run_on(
+    runtime: &mut Builder,
+    spaces: ServedStore,
+    listener: ServerListener,
+    settings: Settings,
+) -> Result<(), ServeError> {
+    let runtime = runtime.enable_all().thread_name("spacefold-http").build();
+    let runtime = runtime.map_err(ServeError::Runtime)?;
+    let router = crate::router(spaces, settings.clone());
+    let served = runtime.block_on(serve(listener, router, &settings));
+    served.map_err(ServeError::Listener)
 }

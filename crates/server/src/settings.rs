@@ -32,6 +32,11 @@ pub struct ServerLimits {
     pub max_waiting_calls: usize,
     /// Streams and long polls that are open at a time: `503 too_many_streams`.
     pub max_streams: usize,
+    /// Durable subscriptions that there may be for another one to be made: `409
+    /// too_many_subscriptions`.
+    pub max_subscriptions: usize,
+    /// How long a client that polls keeps a durable subscription without doing so.
+    pub session_idle: Duration,
     /// How long a request may wait for something to happen, whatever `wait` says.
     pub max_wait: Duration,
     /// After so long without an event a stream says how far it has come.
@@ -63,6 +68,8 @@ impl Default for ServerLimits {
             max_blocking_calls: 64,
             max_waiting_calls: 1_024,
             max_streams: 10_000,
+            max_subscriptions: 1_000,
+            session_idle: Duration::from_secs(60),
             max_wait: Duration::from_secs(60),
             stream_heartbeat: Duration::from_secs(15),
             max_connections: 2_000,
@@ -97,6 +104,11 @@ pub struct Settings {
     pub tokens: Option<TokenFile>,
     /// Whether an open store is only read: what writes is answered `403 read_only`.
     pub read_only: bool,
+    /// Whether the console is there, for people who look: `GET /` and pages below it. With tokens it
+    /// asks for one, and shows what that grants.
+    pub console: bool,
+    /// Requests whose answer begins so late are logged as slow; `None` logs none as that.
+    pub slow_after: Option<Duration>,
     /// Begins the end: streams and long polls are closed once it [starts](Drain::start).
     pub drain: Drain,
 }
@@ -108,6 +120,8 @@ impl Default for Settings {
             hosts: ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).to_vec(),
             tokens: None,
             read_only: false,
+            console: true,
+            slow_after: Some(Duration::from_secs(1)),
             drain: Drain::default(),
         }
     }

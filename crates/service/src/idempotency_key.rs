@@ -12,7 +12,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x7c9a_2d1e_5b0f_4c38_9e64_1f7a_d3b8_0c5
 /// The event ids are derived from the [id under which the log
 /// began](spacefold_event_core::LogIdentity), the key and the index of the event: forks and restores of
 /// a log recognise its keys, and the same key in another log gives no id that this one has. Keys are
-/// recognised for ever, as the ids of events are.
+/// recognised forever, as the ids of events are.
 ///
 /// Other arguments under a used key are refused ([`Refusal::KeyReused`](crate::Refusal::KeyReused)):
 /// extra keys are arguments; source, correlation id, tags and times are not. Of a batch that changed

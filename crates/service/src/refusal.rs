@@ -73,7 +73,7 @@ pub enum Refusal {
     RenderRunning {
         /// Of which document; without it, of the space.
         document_id: Option<String>,
-        /// Where the start of the one that is running stands.
+        /// The position of the start of the one that is running.
         started: Position,
     },
     /// A render ends that is not running.
@@ -90,15 +90,15 @@ pub enum Refusal {
          {running} is running"
     )]
     RenderSuperseded {
-        /// Where the start of the one that was to end stands.
+        /// The position of the start of the one that was to end.
         started: Position,
-        /// Where the start of the one that is running stands.
+        /// The position of the start of the one that is running.
         running: Position,
     },
     /// A synchronisation is started while one is running: it has to complete first.
     #[error("a synchronisation is running since position {started}")]
     SyncRunning {
-        /// Where the start of the one that is running stands.
+        /// The position of the start of the one that is running.
         started: Position,
     },
     /// No synchronisation is running that could complete or find a conflict.
@@ -110,9 +110,9 @@ pub enum Refusal {
          position {running} is running"
     )]
     SyncSuperseded {
-        /// Where the start of the one that was to go on or end stands.
+        /// The position of the start of the one that was to go on or end.
         started: Position,
-        /// Where the start of the one that is running stands.
+        /// The position of the start of the one that is running.
         running: Position,
     },
     /// The document has no open conflict.
@@ -121,9 +121,9 @@ pub enum Refusal {
         /// The document.
         document_id: String,
     },
-    /// The idempotency key stands for another command.
+    /// The idempotency key was given to another command.
     #[error(
-        "idempotency key {key:?} stands for another command: its {type_name} in space \
+        "idempotency key {key:?} was given to another command: its {type_name} in space \
          {space_id:?} is at position {position}", key = key.as_str()
     )]
     KeyReused {
@@ -133,7 +133,7 @@ pub enum Refusal {
         space_id: String,
         /// The name of the type of that event.
         type_name: String,
-        /// Where that event stands.
+        /// The position of that event.
         position: Position,
     },
     /// An event of the application's own is recorded under a name that no such type can have.
@@ -165,6 +165,39 @@ pub enum Refusal {
     /// Something is past its limit.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
+}
+
+impl Refusal {
+    /// The name of the rule, for programs that have it from elsewhere.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::SpaceExists { .. } => "space_exists",
+            Self::NoSuchSpace => "no_such_space",
+            Self::SpaceDeleted => "space_deleted",
+            Self::SpaceArchived => "space_archived",
+            Self::StatusUnchanged { .. } => "status_unchanged",
+            Self::Empty { .. } => "empty",
+            Self::DocumentExists { .. } => "document_exists",
+            Self::UnknownDocument { .. } => "unknown_document",
+            Self::PathTaken { .. } => "path_taken",
+            Self::UnknownVariable { .. } => "unknown_variable",
+            Self::RenderRunning { .. } => "render_running",
+            Self::RenderNotRunning { .. } => "render_not_running",
+            Self::RenderSuperseded { .. } => "render_superseded",
+            Self::SyncRunning { .. } => "sync_running",
+            Self::SyncNotRunning => "sync_not_running",
+            Self::SyncSuperseded { .. } => "sync_superseded",
+            Self::NoConflict { .. } => "no_conflict",
+            Self::KeyReused { .. } => "key_reused",
+            Self::UnknownType(_) => "unknown_type",
+            Self::ReservedType { .. } => "reserved_type",
+            Self::ExtraKey(_) => "extra_key",
+            Self::KeyInPayload { .. } => "key_in_payload",
+            Self::ConditionFailed { .. } => "condition_failed",
+            Self::Limit(_) => "limit",
+        }
+    }
 }
 
 fn rendered(document_id: Option<&str>) -> String {

@@ -17,7 +17,7 @@ use spacefold_store::{
 
 use crate::options::StateCommitments;
 
-/// Hashing takes one of so many parts of the time.
+/// Hashing takes one of this many parts of the time.
 const TIME_SHARE: u32 = 50;
 
 /// When the folding thread hashes the states.

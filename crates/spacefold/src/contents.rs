@@ -129,12 +129,12 @@ pub(crate) fn open(
     prepared.open(options, store).map_err(|error| open_error(error, &log.path()))
 }
 
-/// The content of the store at `path`, whoever has that open.
+/// The content of the store at `path`, open elsewhere or not.
 pub(crate) fn follow(path: &Path) -> Result<ContentFollower, StorageError> {
     ContentFollower::at(read_only(), &path.join(CONTENT_FOLDER))
 }
 
-/// As [`verify_content`], beside whoever has the store open.
+/// As [`verify_content`], beside the process that has the store open.
 pub(crate) fn verify_beside(path: &Path) -> Result<ContentReport, OpenError> {
     spacefold_content::verify_beside(read_only(), &path.join(CONTENT_FOLDER))
         .map_err(|error| open_error(error, path))

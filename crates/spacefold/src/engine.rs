@@ -1,4 +1,4 @@
-//! What works over the log of a store, whoever has that open: all that follows it.
+//! What works over the log of a store, opened here or followed.
 
 use std::{
     sync::{
@@ -85,7 +85,7 @@ impl Engine {
         }
     }
 
-    /// Waits for projections and handlers, as far as whoever closes may, and stores what was folded,
+    /// Waits for projections and handlers, as far as the caller may, and stores what was folded,
     /// but for the states.
     pub(crate) fn end_callbacks(&self) {
         self.views.close();

@@ -1,4 +1,4 @@
-//! A store that is followed: read beside whoever has it open.
+//! A store that is followed: read beside the process that has it open.
 
 use std::{fmt, ops::Deref, path::Path, sync::Arc};
 
@@ -22,7 +22,7 @@ use crate::{
 /// writes, or that may only be read. Clones are cheap and follow together.
 ///
 /// Nobody is asked and nothing in the folder of the store is locked, written or mended: it may be on
-/// a disk that is full or takes no changes, and belong to somebody else. Whoever writes the store
+/// a disk that is full or takes no changes, and belong to another user. The process that writes the store
 /// notices nothing.
 ///
 /// # What it shows
@@ -89,7 +89,7 @@ impl StoredLog for Follower {
 }
 
 impl Options {
-    /// Follows the store, beside whoever has it open. Of these options
+    /// Follows the store beside the process that has it open. Of these options
     /// [`folding`](Options::folding), [`cache`](Options::cache),
     /// [`history_cache`](Options::history_cache) and
     /// [`states_memory_bytes`](Options::states_memory_bytes) count.

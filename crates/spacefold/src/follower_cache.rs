@@ -15,17 +15,21 @@ use crate::options::CachePlace;
 
 /// The folder of all caches.
 const CACHES: &str = "spacefold";
-/// The name of the file that is locked by whoever uses a cache.
+/// The name of the file that is locked while a cache is used.
 const LOCK: &str = "LOCK";
 /// The name of the file that says which of the caches of a store was used last.
 const USED: &str = "USED";
+/// The name of the file that is written whenever a cache of a store is used.
+const STORE_USED: &str = "used";
 /// The timelines of a store whose caches are kept: those that were used last.
 const MAX_TIMELINES: usize = 4;
+/// The stores whose caches are kept: those that were used last.
+const MAX_STORES: usize = 64;
 
 /// The cache of one timeline of a store, in use.
 pub(crate) struct FollowerCache {
     folder: Arc<dyn Folder>,
-    /// Ends, with whoever follows, what is written.
+    /// Ends, with the follower, what is written.
     gate: FolderGate,
     lock: Lock<Option<FolderLock>>,
 }
@@ -67,11 +71,17 @@ impl FollowerCache {
             return Ok(None);
         };
         let name = caches.file_name().unwrap_or_else(|| OsStr::new(CACHES));
-        let store = made(&made(&above, name)?, store_id.as_ref())?;
+        let stores = made(&above, name)?;
+        let is_new = stores.part(store_id.as_ref())?.is_none();
+        let store = made(&stores, store_id.as_ref())?;
         let folder = made(&store, timeline.as_ref())?;
         let Ok(lock) = FolderLock::take(&folder, LOCK) else { return Ok(None) };
         // A lock is also to be had of a file that is only read.
         folder.open(LOCK, Access::ReadWrite)?;
+        store.create(STORE_USED)?.write_all_at(b"1", 0)?;
+        if is_new && let Err(error) = leave_newest_stores(&stores, store_id) {
+            tracing::info!(%error, "caches of other stores stay");
+        }
         if let Err(error) = leave_newest(&store, timeline, &folder) {
             tracing::info!(%error, "caches of earlier timelines of the followed store stay");
         }
@@ -91,6 +101,30 @@ impl FollowerCache {
     }
 }
 
+/// Removes the caches of the stores that were used before [`MAX_STORES`] others, one of which is new, and
+/// of which nobody uses any.
+fn leave_newest_stores(stores: &Arc<dyn Folder>, new: &str) -> Result<(), StorageError> {
+    let mut others = Vec::new();
+    for name in stores.names()?.into_iter().filter(|name| name != new) {
+        if let Some(other) = stores.part(name.as_ref())? {
+            let used = other.stamp(STORE_USED)?.map(|stamp| stamp.changed_at);
+            others.push((used, name, other));
+        }
+    }
+    others.sort_unstable_by(|one, two| (one.0, &one.1).cmp(&(two.0, &two.1)));
+    let too_many = (others.len() + 1).saturating_sub(MAX_STORES);
+    for (_, name, other) in others.into_iter().take(too_many) {
+        let timelines =
+            other.names()?.into_iter().filter_map(|name| other.part(name.as_ref()).ok()?);
+        let locks: Result<Vec<_>, _> =
+            timelines.map(|timeline| FolderLock::take(&timeline, LOCK)).collect();
+        if let Ok(_locks) = locks {
+            stores.remove_folder(name.as_ref())?;
+        }
+    }
+    Ok(())
+}
+
 /// Notes that the cache of a timeline is used, and removes those of the same store that were used
 /// before [`MAX_TIMELINES`] others and that nobody uses.
 fn leave_newest(
@@ -99,7 +133,8 @@ fn leave_newest(
     folder: &Arc<dyn Folder>,
 ) -> Result<(), StorageError> {
     let mut others = Vec::new();
-    for name in store.names()?.into_iter().filter(|name| name != timeline) {
+    let is_other = |name: &String| name != timeline && name != STORE_USED;
+    for name in store.names()?.into_iter().filter(is_other) {
         if let Some(other) = store.part(name.as_ref())? {
             others.push((used(&other)?, name));
         }
@@ -155,11 +190,42 @@ mod tests {
     }
 
     fn kept(caches: &Path) -> Vec<String> {
-        let names = std::fs::read_dir(caches.join("store")).unwrap();
+        let mut names = names(&caches.join("store"));
+        names.retain(|name| name != STORE_USED);
+        names
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let names = std::fs::read_dir(folder).unwrap();
         let mut names: Vec<String> =
             names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn the_caches_of_the_stores_that_were_used_last_are_kept_and_those_in_use() {
+        let scratch = tempfile::tempdir().unwrap();
+        let caches = scratch.path().join("caches");
+        let open = |number: usize| {
+            let cache = FollowerCache::open_in(&caches, &format!("{number:02}"), "timeline");
+            cache.unwrap().unwrap()
+        };
+        let held = open(0);
+        (1..MAX_STORES).for_each(|number| open(number).close());
+        assert_eq!(names(&caches).len(), MAX_STORES);
+        // One that was there makes none go.
+        open(5).close();
+        assert_eq!(names(&caches).len(), MAX_STORES);
+        // The oldest is in use.
+        open(MAX_STORES).close();
+        assert_eq!(names(&caches).len(), MAX_STORES + 1);
+        open(MAX_STORES + 1).close();
+        assert_eq!(names(&caches)[..3], ["00", "02", "03"]);
+        held.close();
+        open(MAX_STORES + 2).close();
+        assert_eq!(names(&caches).len(), MAX_STORES);
+        assert_eq!(names(&caches)[0], "03");
     }
 
     #[test]

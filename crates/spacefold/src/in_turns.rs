@@ -23,7 +23,7 @@ struct WorkingThread<W, M> {
 }
 
 impl<W, M> InTurns<W, M> {
-    /// None: whoever has work does it himself.
+    /// None: a caller with work does it itself.
     pub(crate) const fn alone() -> Self {
         Self { threads: VecDeque::new(), in_flight: 0 }
     }

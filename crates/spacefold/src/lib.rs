@@ -1,8 +1,6 @@
-//! An event-sourced storage engine for information spaces, embedded as a library.
+#![doc = include_str!("../README.md")]
 //!
-//! An *information space* is a named collection of documents with variables, references, and the
-//! state of its rendering, syncing and caching. Everything that happens to one is an event in an
-//! ordered, durable log; what a space looks like, now or at any time before, is folded from it.
+//! # A longer example
 //!
 //! ```
 //! use spacefold::{Position, Refusal, Spacefold};
@@ -150,6 +148,7 @@ mod lines;
 mod options;
 mod remade;
 mod snapshot_stream;
+mod socket_path;
 mod spacefold;
 mod spaces_reader;
 mod views;
@@ -248,8 +247,8 @@ pub mod subscribe {
     pub use crate::snapshot_stream::{SnapshotStream, SnapshotStreamError};
     #[doc(inline)]
     pub use spacefold_bus::{
-        AckError, DurableSubscriber, DurableSubscription, Feed, FeedItems, LagPolicy, PlaceFile,
-        PlaceStore, ReceiveError, SubscriberInfo, SubscriptionHandle,
+        AckError, DurablePlace, DurableSubscriber, DurableSubscription, Feed, FeedItems, LagPolicy,
+        ParkError, PlaceFile, PlaceStore, ReceiveError, SubscriberInfo, SubscriptionHandle,
     };
 }
 
@@ -309,6 +308,8 @@ pub mod admin {
         CopiedContent, ForkedStore, LackingContent, RepairedStore, SalvagedStore, fork, repair,
         salvage,
     };
+    #[doc(inline)]
+    pub use crate::socket_path::socket_path;
     #[doc(inline)]
     pub use crate::spacefold::{Admin, StoreHealth, StoreStats};
     #[doc(inline)]

@@ -18,7 +18,7 @@ pub enum Folding {
     /// By a thread that follows the durable head, so that a snapshot finds them ready.
     #[default]
     Live,
-    /// When someone asks for them: for programs that open a store for one question.
+    /// When they are asked for: for programs that open a store for one question.
     OnDemand,
 }
 
@@ -26,7 +26,7 @@ pub enum Folding {
 /// checked against it: [`verify`](crate::admin::verify) does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateCommitments {
-    /// When so many events have been folded since the last one, and making it takes no more than a
+    /// When this many events have been folded since the last one, and making it takes no more than a
     /// fiftieth of the time since.
     Every(NonZeroU64),
     /// Never.
@@ -57,19 +57,20 @@ pub(crate) enum StorePlace {
     Memory,
 }
 
-/// Where a store that is [followed](crate::FollowedStore) keeps what is folded of it, so that the next
-/// one who follows it need not fold that again. Whatever is there may be deleted at any time: it is
-/// held against the log before it counts, and made anew where it is not of that, damaged or gone.
+/// Where a store that is [followed](crate::FollowedStore) keeps what is folded of it, so that the
+/// next follower need not fold it again. It may be deleted at any time: it is checked against the
+/// log before it counts, and rebuilt if it is damaged, gone or of another log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CachePlace {
     /// In `spacefold/<store id>/<timeline>` of the user's cache, which is `$XDG_CACHE_HOME`, or
     /// `$HOME/.cache`. In memory where there is neither, where it cannot be written, and for all but
-    /// the first of several who follow one store at a time.
+    /// the first of several who follow one store at a time. Of each store the caches of the 4 timelines
+    /// that were used last are kept, and those of the 64 stores that were used last.
     #[default]
     User,
-    /// As that, in this folder instead of the user's cache.
+    /// The same in this folder, instead of the user's cache.
     Folder(PathBuf),
-    /// In memory, and gone with who follows: for questions that need no states.
+    /// In memory, gone with the follower: for questions that need no states.
     Memory,
 }
 
@@ -142,7 +143,7 @@ impl Options {
         }
     }
 
-    /// Creates nothing: where there is no store, opening fails.
+    /// Creates nothing: opening fails if there is no store.
     #[must_use]
     pub const fn existing_only(mut self) -> Self {
         self.missing = Missing::Refuse;
@@ -157,8 +158,8 @@ impl Options {
     }
 
     /// Gives a store that is made these permission bits: its folders have them, its files the same
-    /// without the right to run them; the owner always has everything. `0o700` by default, his
-    /// alone. In a store that is there, modes stay, and what is new follows that of its folder.
+    /// without the right to run them; the owner always has every right. `0o700` by default, the
+    /// owner alone. In an existing store modes stay, and new files follow the mode of its folder.
     ///
     /// ```
     /// use std::os::unix::fs::PermissionsExt;
@@ -200,15 +201,15 @@ impl Options {
     }
 
     /// Syncs the places of durable subscriptions and buses within this time after they have moved,
-    /// rather than within a second: what was acknowledged or handled in that time may be so again
-    /// after a kill.
+    /// rather than within a second: what was acknowledged or handled in that time may be delivered
+    /// again after a kill.
     #[must_use]
     pub const fn sync_places_within(mut self, within: Duration) -> Self {
         self.sync_places_within = Some(within);
         self
     }
 
-    /// Has the log say this often what states it leads to; only while they are folded live.
+    /// Has the log commit to its states this often; only while they are folded live.
     #[must_use]
     pub const fn commitments(mut self, commitments: StateCommitments) -> Self {
         self.commitments = commitments;
@@ -223,8 +224,8 @@ impl Options {
         self
     }
 
-    /// Keeps so many bytes of folded states in memory, about; the others are loaded when they are asked
-    /// for. Unless told, [`LIVE_STATES_MEMORY_BYTES`].
+    /// Keeps about this many bytes of folded states in memory; the others are loaded when they are
+    /// asked for. The default is [`LIVE_STATES_MEMORY_BYTES`].
     #[must_use]
     pub const fn states_memory_bytes(mut self, bytes: u64) -> Self {
         self.states_memory_bytes = bytes;

@@ -217,7 +217,7 @@ pub fn repair(path: impl AsRef<Path>, other: Option<&Path>) -> Result<RepairedSt
     let content = contents::verify_content(path)?;
     let spaces = Options::new(path).existing_only().folding(Folding::OnDemand).open()?;
     let mut repaired = RepairedStore { log, ..RepairedStore::default() };
-    let failed = |error: RebuildError| StorageError::new("folding the projections anew", error);
+    let failed = |error: RebuildError| StorageError::new("folding the projections again", error);
     let rebuilt = spaces.admin().rebuild(&[], &RebuildOptions::new(RebuildMode::Replace));
     repaired.projections = rebuilt.map_err(failed)?.iter().map(|it| it.name.to_owned()).collect();
     if !content.problems.is_empty() || !content.incomplete.is_empty() || other.is_some() {

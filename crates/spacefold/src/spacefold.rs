@@ -127,7 +127,7 @@ impl Spacefold {
     /// As [`Spacefold::append`].
     ///
     /// # Errors
-    /// [`AppendError::ConditionFailed`] where it does not hold, else as [`Spacefold::append`].
+    /// [`AppendError::ConditionFailed`] if it does not hold; otherwise as [`Spacefold::append`].
     ///
     /// # Examples
     /// ```
@@ -217,7 +217,7 @@ impl Spacefold {
     }
 
     /// Stores the folded states and closes the store, for all clones. When it answers the store is
-    /// closed, whoever closed it first: nothing is read or appended through any handle, and it can be
+    /// closed, whichever handle closed it first: nothing is read or appended through any handle, and it can be
     /// opened again. Every call that waits ends, with an error that says so.
     ///
     /// It may be called from anywhere and by many at once. It waits for the handlers and projections

@@ -35,7 +35,7 @@ use crate::{
 /// events as they come, projections and content.
 ///
 /// A [`Spacefold`](crate::Spacefold), which has the store open, and a
-/// [`FollowedStore`](crate::FollowedStore), which reads beside whoever has it, are both borrowed as
+/// [`FollowedStore`](crate::FollowedStore), which reads beside its owner, are both borrowed as
 /// one: what only reads takes `&SpacesReader`, and works with either.
 ///
 /// # Examples
@@ -142,7 +142,8 @@ impl SpacesReader {
         self.engine.live.catch_up()
     }
 
-    /// The state of a space now: shared and immutable. It has whatever this clone has appended.
+    /// The state of a space now: shared and immutable. It includes everything this clone has
+    /// appended.
     ///
     /// # Errors
     /// [`SnapshotError::UnknownSpace`] when the space has no event, or a failure to read.
@@ -150,13 +151,13 @@ impl SpacesReader {
     /// # Cost
     /// Below a microsecond, whatever the size of the space; the first time that a space is asked
     /// for, its state is loaded. With [`Folding::OnDemand`](crate::Folding::OnDemand), or right
-    /// behind an append of one's own, what is new is folded first.
+    /// after an append of your own, what is new is folded first.
     pub fn snapshot(&self, space_id: &str) -> Result<Snapshot, SnapshotError> {
         self.engine.live.snapshot_from(space_id, self.floor())
     }
 
-    /// The states of all spaces at one position, sorted by id; they have whatever this clone has
-    /// appended.
+    /// The states of all spaces at one position, sorted by id; they include everything this clone
+    /// has appended.
     ///
     /// # Errors
     /// [`SnapshotError`] when the log cannot be read.
@@ -164,8 +165,8 @@ impl SpacesReader {
         self.engine.live.snapshot_all_from(self.floor())
     }
 
-    /// The states of all spaces, sorted by id, one after the other: each as it is when it comes, with
-    /// whatever this clone has appended. What is in memory at a time does not grow with the spaces.
+    /// The states of all spaces, sorted by id, one after the other: each as it is when it comes,
+    /// with everything this clone has appended. Memory does not grow with the number of spaces.
     ///
     /// # Examples
     /// ```
@@ -186,7 +187,7 @@ impl SpacesReader {
     }
 
     /// The state of a space at `position` or later: waits until that is durable. For reading what
-    /// one has just written.
+    /// was just written elsewhere.
     ///
     /// # Errors
     /// [`SnapshotError::TimedOut`], [`SnapshotError::UnknownSpace`], or a failure to read.
@@ -224,9 +225,9 @@ impl SpacesReader {
     }
 
     /// The states of the spaces that a subscription is about, at one position, and every event
-    /// behind that position which passes it: for who wants to know how things are, then what
-    /// happens. Where the subscription begins by itself does not count. Of a space that it names and
-    /// that is not there yet [`SnapshotStream::unknown`] says so, and its events follow once it is.
+    /// after that position that passes it: how things are, then what happens. Where the
+    /// subscription itself begins does not count. Of a space that it names and that is not there
+    /// yet [`SnapshotStream::unknown`] says so, and its events follow once it is.
     ///
     /// # Errors
     /// [`SnapshotStreamError`].

@@ -179,7 +179,7 @@ impl Views {
         self.told.moved.notify_all();
     }
 
-    /// Waits for the threads that were told to stop, as far as whoever closes may, and persists what
+    /// Waits for the threads that were told to stop, as far as the caller may, and persists what
     /// they have folded.
     pub(crate) fn close(&self) {
         if self.projections.callbacks().wait() == Waited::AllEnded {

@@ -11,7 +11,7 @@ use crate::space_state::{Document, Reference, References, SpaceState};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct BlamedEvent {
-    /// Where it stands.
+    /// Its position.
     pub position: Position,
     /// Its id.
     pub event_id: EventId,

@@ -1,15 +1,4 @@
-//! The state of an information space as a pure value.
-//!
-//! - [`SpaceState`] is the state of one space: a total fold that never fails and never panics,
-//!   whatever order events come in. A clone shares what does not change. [`SpaceStates`] is all of
-//!   them.
-//! - [`Effect`] is what an event did to its space, and [`Effects`] what the events of a stretch of the
-//!   log did, for projections.
-//! - [`Snapshot`] is a state as of a position, for those who ask.
-//! - [`diff`] says what changed between two states, as [`Change`]s.
-//! - [`Blame`] says which event gave each part of a space its value.
-//!
-//! Knows no log and no store: events come in, values go out.
+#![doc = include_str!("../README.md")]
 
 mod blame;
 mod diff;

@@ -80,7 +80,7 @@ pub struct SpaceState {
     hash: KnownHash,
 }
 
-/// The hash of a state, once somebody has asked for it. It is no part of the state.
+/// The hash of a state, once it was asked for. It is no part of the state.
 #[derive(Clone, Debug, Default)]
 struct KnownHash(OnceLock<StateHash>);
 
@@ -232,6 +232,49 @@ impl SpaceState {
         let mut documents = self.documents.entries();
         documents.sort_unstable_by(|a, b| (a.1.path(), a.0).cmp(&(b.1.path(), b.0)));
         documents
+    }
+
+    /// A page of the documents, sorted by path, then by id: the first `limit` of those that are wanted
+    /// and come after this path and id.
+    ///
+    /// # Cost
+    /// A walk over the documents; only the page is sorted.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::Spacefold;
+    /// let spaces = Spacefold::in_memory()?;
+    /// spaces.service().create_space("handbook", "Handbook")?;
+    /// for path in ["/c.md", "/a.md", "/b.md"] {
+    ///     spaces.service().add_document("handbook", path, path)?;
+    /// }
+    /// let now = spaces.snapshot("handbook")?;
+    /// let page = now.documents_after(Some(("/a.md", "/a.md")), 1, |_, _| true);
+    /// assert_eq!(page[0].1.path(), "/b.md");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn documents_after(
+        &self,
+        after: Option<(&str, &str)>,
+        limit: usize,
+        is_wanted: impl Fn(&str, &Document) -> bool,
+    ) -> Vec<(&str, &Document)> {
+        let mut page = Vec::new();
+        self.documents.each(|id, document| {
+            if after.is_none_or(|after| (document.path(), id) > after) && is_wanted(id, document) {
+                page.push((id, document));
+            }
+        });
+        let order = |a: &(&str, &Document), b: &(&str, &Document)| {
+            (a.1.path(), a.0).cmp(&(b.1.path(), b.0))
+        };
+        if page.len() > limit {
+            page.select_nth_unstable_by(limit, order);
+            page.truncate(limit);
+        }
+        page.sort_unstable_by(order);
+        page
     }
 
     /// A variable by its name.

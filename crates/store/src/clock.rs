@@ -21,7 +21,7 @@ pub struct AheadOfClock {
     pub since: Position,
     /// When the newest event was recorded.
     pub newest: Timestamp,
-    /// Where the clock stands.
+    /// Where the clock is.
     pub now: Timestamp,
 }
 
@@ -63,11 +63,11 @@ impl fmt::Display for AheadOfClock {
             7_200.. => write!(f, "{} hours", seconds / 3_600),
             _ => write!(f, "{seconds} seconds"),
         }?;
-        write!(f, " ahead of the clock, which stands at {now}")
+        write!(f, " ahead of the clock, which is at {now}")
     }
 }
 
-/// Fails on a clock that stands before 1970, on which sled panics: nothing is touched then.
+/// Fails on a clock before 1970, on which sled panics: nothing is touched then.
 pub(crate) fn check() -> Result<(), OpenError> {
     let now = now();
     if now.as_micros() < 0 {

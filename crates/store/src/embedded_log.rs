@@ -121,11 +121,11 @@ impl EmbeddedLog {
     /// A new store is on disk, complete, when this returns; before that it is absent.
     ///
     /// # Where nothing can be written
-    /// On a full disk, where the space that was set aside is used up too, on a file system or in a
-    /// folder that takes no changes, and where the process may not write files as large, a store
-    /// that is there opens all the same, and changes nothing: events are read, in order and by
-    /// space, from the journal and its segments. Appends are refused, and derived state is,
-    /// since only sled's copy has it, each with the reason; [`EmbeddedLog::refusal`] has it too.
+    /// On a full disk, if the space that was set aside is used up too, on a file system or in a
+    /// folder that takes no changes, and if the process may not write files as large, a store that
+    /// is there still opens, and changes nothing: events are read, in order and by space, from the
+    /// journal and its segments. Appends are refused with the reason, which
+    /// [`EmbeddedLog::refusal`] has too.
     ///
     /// # Errors
     /// [`OpenError`]; what is stored is not changed by it.

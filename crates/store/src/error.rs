@@ -16,8 +16,8 @@ pub enum OpenError {
         /// The path.
         path: PathBuf,
     },
-    /// The path leads to something that is no store.
-    #[error("{} is no store: {what}", path.display())]
+    /// The path leads to something that is not a store.
+    #[error("{} is not a store: {what}", path.display())]
     NotAStore {
         /// The path.
         path: PathBuf,
@@ -85,9 +85,9 @@ pub enum OpenError {
         /// What the thread said.
         what: String,
     },
-    /// The system's clock stands before 1970, where neither a store nor the ids of events can be made.
+    /// The system's clock is before 1970, where neither a store nor the ids of events can be made.
     #[error(
-        "the system's clock stands at {now}, before 1970: set it, then open the store; nothing was changed"
+        "the system's clock is at {now}, before 1970: set it, then open the store; nothing was changed"
     )]
     ClockBefore1970 {
         /// Where it stands.

@@ -38,7 +38,7 @@ use spacefold_event_core::{
 
 use self::{
     following::{Following, MAX_READS, Misfit, moving},
-    waiting::Waiting,
+    waiting::{Waiting, WaitingLook},
 };
 use crate::{
     block::{self, index::kept::FoundIndex},
@@ -111,7 +111,7 @@ struct FollowerInner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreOwner {
-    /// The number of the process; `None` where it has not said so, as an earlier version. In a
+    /// The number of the process, as it has noted it with the lock; `None` where it has not. In a
     /// container it may be another one's.
     pub pid: Option<u32>,
 }
@@ -157,7 +157,7 @@ impl Follower {
     ///
     /// # Cost
     /// Two system calls while the owner says that there is nothing new; else some ten, and reading what
-    /// is new.
+    /// is new. Where a segment was made of what is shown, a MiB of it is read as well.
     pub fn refresh(&self) -> Result<Position, ReadError> {
         let inner = &self.inner;
         inner.shared.check_open()?;
@@ -185,9 +185,9 @@ impl Follower {
     /// [`ReadError::Storage`] when that cannot be asked, as on a file system without locks.
     ///
     /// # Cost
-    /// Two system calls. The lock is asked for, not taken.
+    /// Some system calls. The lock is asked for, not taken.
     pub fn owner(&self) -> Result<Option<StoreOwner>, ReadError> {
-        let owner = self.inner.following.lock().owner(self.store_id());
+        let owner = self.inner.following.lock().owner();
         Ok(owner?)
     }
 
@@ -266,7 +266,7 @@ impl Follower {
         shared.check_open()?;
         match read(shared) {
             Err(error @ (ReadError::Storage(_) | ReadError::NothingGiven { .. })) => {
-                tracing::debug!(%error, "the store is read anew");
+                tracing::debug!(%error, "the store is read again");
                 self.look_anew().map_err(|error| self.failed(error))?;
                 read(shared)
             }
@@ -348,7 +348,9 @@ impl LogReader for Follower {
     fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
         self.inner.waiting.wait(position, timeout, || {
             let head = self.refresh()?;
-            Ok((head, self.inner.following.lock().is_told()))
+            let following = self.inner.following.lock();
+            let is_behind = following.is_behind(&self.inner.shared);
+            Ok(WaitingLook { head, is_told: following.is_told(), is_behind })
         })
     }
 

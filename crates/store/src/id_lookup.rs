@@ -194,7 +194,7 @@ impl SharedStore {
             match find(&kept) {
                 Ok(found) => return Ok(found),
                 Err(IdMiss::Damaged(error)) if !was_damaged => {
-                    tracing::warn!(%error, "the index of event ids is made anew");
+                    tracing::warn!(%error, "the index of event ids is rebuilt");
                     was_damaged = true;
                     self.ids.begin_anew(kept.epoch())?;
                 }
@@ -245,7 +245,7 @@ impl SharedStore {
         let failed = match self.ids.keep(blocks, segment) {
             // Not here ([`make_ids_after_archiving`]): reading may wait for what is archived.
             Err(IdMiss::Damaged(error)) => {
-                tracing::warn!(%error, "the index of event ids is made anew");
+                tracing::warn!(%error, "the index of event ids is rebuilt");
                 self.ids.begin_anew(epoch).map_err(ReadError::from)
             }
             Err(IdMiss::Failed(error)) => Err(error),

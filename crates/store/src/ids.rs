@@ -164,7 +164,7 @@ impl IdIndex {
         let folder = LazyFolder::within(derived, FOLDER);
         let cache = Arc::new(PageCache::new(CACHE_BYTES));
         let found = load(&folder, &cache, segments).unwrap_or_else(|error| {
-            tracing::warn!(%error, "the index of event ids cannot be used: it is made anew");
+            tracing::warn!(%error, "the index of event ids cannot be used: it is rebuilt");
             None
         });
         let anew_in = if may_write { folder } else { MemoryDisk::new().root() };

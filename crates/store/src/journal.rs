@@ -7,6 +7,7 @@ pub(crate) mod frame;
 pub(crate) mod fresh_tail;
 pub(crate) mod scan;
 pub(crate) mod segments;
+pub(crate) mod window;
 
 use std::sync::Arc;
 

@@ -52,7 +52,7 @@ pub(crate) fn judge(folder: &StoreFolder, head: &Head) -> Result<Kin, OpenError>
     let parted = |place: Position| {
         let what = format!(
             "it is of a copy of the store that went on apart, at position {place}; put the right one \
-             back, or remove it: it is made anew from the journal"
+             back, or remove it: it is rebuilt from the journal"
         );
         Err(differ(StorePart::Sled, what))
     };

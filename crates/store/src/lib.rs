@@ -1,20 +1,4 @@
-//! The embedded event log of spacefold: two copies of every event, with two jobs.
-//!
-//! The *journal* makes events durable and keeps them all: frames in files that are synced before an
-//! append is answered, then blocks in segments. *Sled* makes them ordered and keyed: the same
-//! blocks under their first positions. What is looked up is read from sled and from the newest
-//! events in memory, the log from front to back from the segments; no promise rests on sled,
-//! whose folder can be deleted at any time and is made anew from the journal.
-//!
-//! ```text
-//! EmbeddedLog ─▶ writer ─▶ journal ─▶ fdatasync ─▶ view: durable head, tail ─▶ readers
-//!                                                      │
-//!                                        sealer ◀──────┘ full blocks ─▶ sled, segments
-//! ```
-//!
-//! A [`Follower`] reads a store that another process has open, over its files alone.
-//!
-//! `docs/format.md` has every byte on disk.
+#![doc = include_str!("../README.md")]
 
 mod aside;
 mod block;
@@ -86,7 +70,8 @@ pub use self::{
     },
     fork::{ForkOptions, ForkReport, fork},
     log_restore::{
-        LogRestore, LogRestoreError, RestoredPoint, frames_position_by, segment_position_by,
+        LogRestore, LogRestoreError, RestoredPoint, frames_events, frames_position_by,
+        segment_events, segment_position_by,
     },
     options::{Durability, StoreOptions},
     remake::{LostRevisions, MovedStretch, RefusedEvent, RemakeError},

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use spacefold_disk::{File, Folder as DiskFolder};
 use spacefold_event_core::{
-    LogIdentity, Position, Records, Schemas, StorageError, TimelineFork, Timestamp, bytes::to_u64,
+    LogIdentity, Position, RecordedEvent, Records, Schemas, StorageError, TimelineFork, Timestamp,
+    bytes::to_u64,
 };
 
 use crate::{
@@ -408,6 +409,68 @@ fn note_recorded_by(records: &Records, time: Timestamp, found: &mut Option<Posit
     let by = records.envelopes().take_while(|event| event.recorded_at <= time).last();
     *found = by.map(|event| event.position).or(*found);
     by.is_some_and(|event| event.position == records.last_position())
+}
+
+/// The events of a segment that come after a position.
+///
+/// # Errors
+/// [`LogRestoreError::Damaged`] when it does not read.
+///
+/// # Cost
+/// Unpacks its blocks from that position on, and decodes every event.
+pub fn segment_events(
+    bytes: &[u8],
+    store_id: [u8; 16],
+    after: Position,
+) -> Result<Vec<RecordedEvent>, LogRestoreError> {
+    let index = segment::parse(bytes, store_id).map_err(|error| unread(&error))?;
+    let mut events = Vec::new();
+    for entry in &index.blocks {
+        let records = block::records(entry.of(bytes), store_id, Schemas::today());
+        let records = records.map_err(|error| unread(&error))?;
+        if records.last_position() > after {
+            push_events(&records, after, &mut events)?;
+        }
+    }
+    Ok(events)
+}
+
+/// As [`segment_events`], of frames.
+///
+/// # Errors
+/// [`LogRestoreError::Damaged`] when they do not read.
+///
+/// # Cost
+/// Unpacks all of them, and decodes every event after the position.
+pub fn frames_events(
+    bytes: &[u8],
+    store_id: [u8; 16],
+    after: Position,
+) -> Result<Vec<RecordedEvent>, LogRestoreError> {
+    let damaged = |error: frame::FrameError| unread(&error);
+    let (mut rest, mut events) = (bytes, Vec::new());
+    while !rest.is_empty() {
+        let frame = frame::parse(rest, store_id, Schemas::today()).map_err(damaged)?;
+        let len = frame.bytes.len();
+        for run in frame.runs().map_err(damaged)? {
+            push_events(&run.records, after, &mut events)?;
+        }
+        rest = rest.get(len..).unwrap_or_default();
+    }
+    Ok(events)
+}
+
+/// Decodes the events after a position.
+fn push_events(
+    records: &Records,
+    after: Position,
+    events: &mut Vec<RecordedEvent>,
+) -> Result<(), LogRestoreError> {
+    for envelope in records.envelopes().filter(|event| event.position > after) {
+        let event = envelope.decode().map_err(|error| unread(&error))?;
+        events.push(event.to_owned_event());
+    }
+    Ok(())
 }
 
 fn unread(what: &dyn std::fmt::Display) -> LogRestoreError {

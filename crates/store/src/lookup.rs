@@ -206,7 +206,7 @@ impl SharedStore {
                     }
                 }
                 Err(error @ RunsError::Damaged { .. }) if !was_damaged => {
-                    tracing::warn!(%error, "the index of the blocks is made anew");
+                    tracing::warn!(%error, "the index of the blocks is rebuilt");
                     was_damaged = true;
                     self.make_index_anew(epoch)?;
                 }
@@ -219,7 +219,7 @@ impl SharedStore {
     pub(crate) fn make_index_anew(&self, epoch: u64) -> Result<(), ReadError> {
         let failed = |error: OpenError| match error {
             OpenError::Storage(error) => ReadError::Storage(error),
-            other => StorageError::new("making the index of the blocks anew", other).into(),
+            other => StorageError::new("rebuilding the index of the blocks", other).into(),
         };
         let sealed = Segments::open(&self.folder, self.store_id).map_err(failed)?;
         let made = self.kept_index.make_anew(
@@ -241,7 +241,7 @@ impl SharedStore {
         let epoch = self.view().index.epoch();
         match keep() {
             Err(error @ RunsError::Damaged { .. }) => {
-                tracing::warn!(%error, "the index of the blocks is made anew");
+                tracing::warn!(%error, "the index of the blocks is rebuilt");
                 let made = self.make_index_anew(epoch);
                 made.map_err(|error| StorageError::new("keeping the index of the blocks", error))?;
                 Ok(keep()?)

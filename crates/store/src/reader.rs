@@ -215,7 +215,7 @@ impl SharedStore {
         wrong: &Arc<dyn LogCopy>,
         what: impl fmt::Display,
     ) -> Result<(), ReadError> {
-        tracing::warn!(%what, "sled's copy of the log is wrong: making it anew");
+        tracing::warn!(%what, "sled's copy of the log is wrong: rebuilding it");
         match recovery::rebuild_copy(self, wrong) {
             Err(ReadError::Storage(why)) if why.kind().forbids_writing_only() => {
                 reading::go_on_without_copy(self, &why)

@@ -323,7 +323,7 @@ impl Sealer {
                 self.rebuilds += 1;
                 self.unarchived = Unfiled::default();
                 shared.rebuild_copy(&sled, error).map_err(|error| {
-                    StorageError::new("making sled's copy of the log anew", error)
+                    StorageError::new("rebuilding sled's copy of the log", error)
                 })?;
                 Ok(true)
             }

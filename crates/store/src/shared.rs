@@ -35,7 +35,7 @@ use crate::{
 /// Bytes of unpacked blocks that are kept for the next read.
 const CACHE_BYTES: u64 = 32 << 20;
 
-const REPLACING: &str = "sled's copy of the log could not be made anew";
+const REPLACING: &str = "sled's copy of the log could not be rebuilt";
 
 /// An open store, as all of its threads see it.
 ///

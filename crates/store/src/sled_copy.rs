@@ -132,7 +132,7 @@ impl SledCopy {
         // sled panics on one.
         if Timestamp::now().as_micros() < 0 {
             let doing = format!("open {}", path.display());
-            return Err(StorageError::new(doing, "the system's clock stands before 1970").into());
+            return Err(StorageError::new(doing, "the system's clock is before 1970").into());
         }
         install_hook();
         room::check()?;

@@ -105,7 +105,7 @@ fn a_command_that_changed_nothing_under_a_key_stays_so_through_export_and_import
     assert_eq!((&snapshot["variables"]["v"], &snapshot["revision"]), (&9.into(), &4.into()));
     service(&data, &["set-variable", "s", "v", "2", "--key", "k"]).failed(
         1,
-        "idempotency key \"k\" stands for another command: its spacefold.command.unchanged in space \
+        "idempotency key \"k\" was given to another command: its spacefold.command.unchanged in space \
          \"s\" is at position 3 (space \"s\")",
     );
 
@@ -176,7 +176,7 @@ fn people_are_told_what_was_recorded() {
     let other = service(&data, &["set-variable", "s", "v", "3", "--key", "k"]);
     other.failed(
         1,
-        "idempotency key \"k\" stands for another command: its variable.set in space \"s\" is at \
+        "idempotency key \"k\" was given to another command: its variable.set in space \"s\" is at \
          position 2 (space \"s\")",
     );
 }

@@ -8,7 +8,7 @@ use spacefold::{
 };
 
 /// The next command.
-pub(super) fn command(rng: &mut Rng) -> Command {
+pub(crate) fn command(rng: &mut Rng) -> Command {
     // A space that is there most of the time: few are deleted or archived.
     match rng.u32(0..100) {
         0..6 => Command::CreateSpace { name: one(rng, &["one", "two", ""]) },

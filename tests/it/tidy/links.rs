@@ -6,7 +6,7 @@ use super::{
 };
 
 /// What a document links to, each with its line.
-fn links(document: &str) -> Vec<(usize, &str)> {
+pub(super) fn links(document: &str) -> Vec<(usize, &str)> {
     let of_line = |(number, line): (usize, &'_ str)| {
         let begins: Vec<usize> = line.match_indices("](").map(|(at, _)| at + 2).collect();
         begins.into_iter().map(move |at| (number, at)).collect::<Vec<_>>()

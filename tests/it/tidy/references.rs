@@ -54,7 +54,7 @@ fn each(path: &str) -> Vec<String> {
 }
 
 /// The path that a text names, and what of it.
-fn reference(text: &str) -> Option<(&str, Option<&str>)> {
+pub(super) fn reference(text: &str) -> Option<(&str, Option<&str>)> {
     let is_of_path = |c: char| c.is_ascii_alphanumeric() || "/_-.{},:…".contains(c);
     if !text.chars().all(is_of_path) || text.starts_with(['/', '.']) {
         return None;
@@ -69,7 +69,7 @@ fn reference(text: &str) -> Option<(&str, Option<&str>)> {
 }
 
 /// Whether a source text defines a name, or what begins so before an ellipsis.
-fn defines(source: &str, item: &str) -> bool {
+pub(super) fn defines(source: &str, item: &str) -> bool {
     let (name, is_begin) = item.strip_suffix('…').map_or((item, false), |begin| (begin, true));
     let before = ["fn ", "struct ", "enum ", "trait ", "type ", "const ", "static ", "mod "];
     before.iter().any(|before| {

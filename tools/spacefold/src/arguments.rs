@@ -1,10 +1,26 @@
 //! What may be said on the command line.
 
-use std::path::PathBuf;
+use std::{
+    env, fmt,
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{ArgAction, Args, Parser};
+use spacefold_client::{Client, ClientOptions, Endpoint};
 
-use crate::command::{CliCommand, rebuild};
+use crate::{
+    command::{CliCommand, rebuild},
+    error::{Failure, Status},
+};
+
+/// How long a server that cannot be reached is tried again: somebody waits.
+const RETRY_FOR: Duration = Duration::from_secs(2);
+
+/// Bytes of a file that has a token.
+const MAX_TOKEN_BYTES: u64 = 4_096;
 
 /// An event-sourced storage engine for information spaces.
 #[derive(Debug, Parser)]
@@ -27,7 +43,7 @@ pub(crate) struct Arguments {
     pub(crate) command: CliCommand,
 }
 
-/// Folds projections anew from the first event, compares them, and swaps them in.
+/// Folds projections again from the first event, compares them, and swaps them in.
 #[derive(Debug, Parser)]
 #[command(name = "rebuild-projections", version)]
 pub(crate) struct RebuildProjections {
@@ -63,5 +79,58 @@ pub(crate) struct Store {
         hide_env_values = true,
         default_value = "./spacefold-data"
     )]
-    pub(crate) data: PathBuf,
+    data: PathBuf,
+
+    /// The URL of a server of the store, instead of its folder, such as http://127.0.0.1:7353.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "SPACEFOLD_URL",
+        hide_env_values = true,
+        conflicts_with = "data"
+    )]
+    url: Option<Endpoint>,
+
+    /// The file of the token that the server is told; SPACEFOLD_TOKEN has the token itself.
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl Store {
+    /// The folder of the store, and the server that is asked instead.
+    pub(crate) fn place(self) -> Result<(PathBuf, Option<Client>), Failure> {
+        let Some(endpoint) = self.url else {
+            return match self.token_file {
+                Some(path) => {
+                    let (what, hint) = ("a token is for a server", "name the server with --url");
+                    Err(Failure::new(Status::Usage, what, path.display(), hint))
+                }
+                None => Ok((self.data, None)),
+            };
+        };
+        let mut options = ClientOptions::default();
+        options.retry_for = RETRY_FOR;
+        options.token = match &self.token_file {
+            Some(path) => Some(token_in(path)?),
+            None => env::var("SPACEFOLD_TOKEN").ok().filter(|token| !token.is_empty()),
+        };
+        Ok((self.data, Some(Client::new(endpoint, options))))
+    }
+}
+
+fn token_in(path: &Path) -> Result<String, Failure> {
+    let failed = |what: &dyn fmt::Display| {
+        let hint = "name a file that has the token, as `spacefold token create` printed it";
+        Failure::new(Status::Usage, what, path.display(), hint)
+    };
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| failed(&error))?;
+    file.take(MAX_TOKEN_BYTES).read_to_string(&mut text).map_err(|error| failed(&error))?;
+    match text.trim() {
+        token if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Ok(token.to_owned())
+        }
+        _ => Err(failed(&"the file has no token")),
+    }
 }

@@ -23,10 +23,12 @@ pub(crate) mod repair;
 pub(crate) mod restore;
 pub(crate) mod salvage;
 pub(crate) mod selection;
+pub(crate) mod serve;
 pub(crate) mod service;
 pub(crate) mod snapshot;
 pub(crate) mod spaces;
 pub(crate) mod tail;
+pub(crate) mod token;
 pub(crate) mod verify;
 pub(crate) mod where_is;
 
@@ -74,17 +76,17 @@ pub(crate) enum CliCommand {
     Problems(problems::Problems),
     /// Check every copy of the data against the others.
     Verify(verify::Verify),
-    /// Fold projections anew from the first event, compare them, and swap them in.
+    /// Fold projections again from the first event, compare them, and swap them in.
     Rebuild(rebuild::Rebuild),
     /// Look at a store and what it is on: disk, room, limits, clock, lag; says what to change.
     ///
-    /// A file is written and synced some times in the folder, and removed. Exit 0: nothing is wrong; 1:
+    /// A file is written and synced several times in the folder, and removed. Exit 0: nothing is wrong; 1:
     /// something is; 3: the store is damaged.
     Doctor(doctor::Doctor),
     /// Mend a damaged store in its place, from what is whole here or in another copy of it.
     ///
-    /// Sled's copy, indexes, states and rows are made anew from the log. Whatever is replaced is set
-    /// aside, and stays until somebody deletes it. Exit 3: it cannot be mended, and nothing was changed.
+    /// Sled's copy, indexes, states and rows are rebuilt from the log. Whatever is replaced is set
+    /// aside until you delete it. Exit 3: it cannot be mended, and nothing was changed.
     Repair(repair::Repair),
     /// Take everything that is whole out of a damaged folder into a new store, with an account of the
     /// rest.
@@ -93,7 +95,7 @@ pub(crate) enum CliCommand {
     /// changed in it. Events keep id, space, time, tags, origin and order. Exit 0: nothing is missing;
     /// 3: something is, as the account says.
     Salvage(salvage::Salvage),
-    /// Make a store of its own id with the same events at the same positions, encoded anew.
+    /// Make a store of its own id with the same events at the same positions, encoded again.
     Fork(fork::ForkStore),
     /// Show the store at a glance.
     Info,
@@ -107,14 +109,43 @@ pub(crate) enum CliCommand {
     ImportGit(import_git::ImportGit),
     /// Write the documents of a space as files.
     Checkout(checkout::Checkout),
-    /// Back the store up, whoever has it open: to a folder, in proportion to what is new.
+    /// Back the store up, open or not: to a folder, in proportion to what is new.
     Backup(backup::Backup),
     /// Make a store of a backup, as it was at its end, a position or a time.
     Restore(restore::Restore),
+    /// Serve the store over HTTP and through its socket, until Ctrl-C or SIGTERM.
+    ///
+    /// Who asks over HTTP needs a token, which `spacefold token create` makes; who asks through the socket
+    /// has to be the same user. At the end streams are closed, what is under way is answered, and the
+    /// store is closed; pressed again, Ctrl-C ends at once, and what was acknowledged is stored.
+    Serve(serve::Serve),
+    /// Make, list and revoke the tokens that `serve` lets in.
+    Token(token::TokenArgs),
 }
 
 impl CliCommand {
+    /// What it is called, where it takes the folder of a store: no server does it.
+    const fn of_folders(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Demo => "demo",
+            Self::Import(_) => "import",
+            Self::Verify(_) => "verify",
+            Self::Rebuild(_) => "rebuild",
+            Self::Doctor(_) => "doctor",
+            Self::Repair(_) => "repair",
+            Self::Salvage(_) => "salvage",
+            Self::Fork(_) => "fork",
+            Self::ImportGit(_) => "import-git",
+            Self::Backup(_) => "backup",
+            Self::Restore(_) => "restore",
+            _ => return None,
+        })
+    }
+
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
+        if let (Some(server), Some(name)) = (session.server(), self.of_folders()) {
+            return Err(Failure::through_no_server(name, server.endpoint()));
+        }
         match self {
             Self::Demo => demo::run(session),
             Self::Import(arguments) => arguments.run(session),
@@ -144,6 +175,8 @@ impl CliCommand {
             Self::Checkout(arguments) => arguments.run(session),
             Self::Backup(arguments) => arguments.run(session),
             Self::Restore(arguments) => arguments.run(session),
+            Self::Serve(arguments) => arguments.run(session),
+            Self::Token(arguments) => arguments.run(session),
         }
     }
 }

@@ -1,128 +1,75 @@
-//! How a command that only reads reaches a store: it opens one that nobody has, and follows one that
-//! another process has, or in which nothing can be written.
+//! How a command reaches a store: it opens one that nobody has, asks the process that has it where that
+//! serves it, and else follows it to read; or asks the server that the user names.
 
-use std::{io, ops::Deref, path::Path};
+mod local_door;
+mod look;
+pub(crate) mod printed_info;
+pub(crate) mod read_door;
+pub(crate) mod read_store;
+pub(crate) mod remote_door;
+mod space_row;
+pub(crate) mod write_door;
 
-use rustix::{
-    fs::{Access, access},
-    io::Errno,
+use std::{path::Path, time::Duration};
+
+use spacefold::{OpenError, Options, admin::socket_path};
+use spacefold_client::{Client, ClientOptions, Endpoint};
+
+use self::{
+    read_door::ReadDoor,
+    read_store::{Needed, ReadStore, for_a_question, unwritable},
+    remote_door::RemoteDoor,
+    write_door::WriteDoor,
 };
-use spacefold::{
-    CachePlace, Folding, FollowedStore, OpenError, Options, Spacefold, SpacesReader, StorageError,
-    log::StoreOptions,
-};
-
 use crate::{error::Failure, interrupt};
 
-/// A store that is read, through the door that was found.
-pub(crate) enum ReadStore {
-    Open(Spacefold),
-    Followed(FollowedStore, Option<StorageError>),
-}
-
-/// What a command asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Needed {
-    /// The log, and what is read from it as it is.
-    Log,
-    /// What is folded: of a store that is followed that is kept for the next command.
-    States,
-}
-
-impl ReadStore {
-    /// Opens or follows the store that is there.
-    pub(crate) fn at(path: &Path, needed: Needed) -> Result<Self, Failure> {
-        // Who may not write must not hold the lock either: it would be in the writer's way.
-        if let Some(why) = unwritable(path) {
-            return Self::follow(path, needed, Some(why));
-        }
-        match for_a_question(path).open() {
-            Ok(spaces) => match spaces.log().known_refusal() {
-                Some(why) => {
-                    spaces.close()?;
-                    Self::follow(path, needed, Some(why))
-                }
-                None => Self::opened(spaces),
-            },
-            Err(OpenError::AlreadyOpen { .. } | OpenError::NoLocks { .. }) => {
-                Self::follow(path, needed, None)
+/// The door to read the store in a folder by.
+pub(crate) fn reading(path: &Path, needed: Needed) -> Result<Box<dyn ReadDoor>, Failure> {
+    // Who may not write must not hold the lock either: it would be in the writer's way.
+    if let Some(why) = unwritable(path) {
+        return Ok(Box::new(ReadStore::follow(path, needed, Some(why))?));
+    }
+    let store = match for_a_question(path).open() {
+        Ok(spaces) => match spaces.log().known_refusal() {
+            Some(why) => {
+                spaces.close()?;
+                ReadStore::follow(path, needed, Some(why))?
             }
-            Err(OpenError::Storage(why)) if why.kind().forbids_writing_only() => {
-                Self::follow(path, needed, Some(why))
-            }
-            Err(error) => Err(error.into()),
+            None => ReadStore::opened(spaces)?,
+        },
+        Err(OpenError::AlreadyOpen { .. }) => match served(path) {
+            Some(door) => return Ok(Box::new(door)),
+            None => ReadStore::follow(path, needed, None)?,
+        },
+        Err(OpenError::NoLocks { .. }) => ReadStore::follow(path, needed, None)?,
+        Err(OpenError::Storage(why)) if why.kind().forbids_writing_only() => {
+            ReadStore::follow(path, needed, Some(why))?
         }
-    }
-
-    /// Follows the store that is there, whoever has it.
-    pub(crate) fn follow(
-        path: &Path,
-        needed: Needed,
-        why: Option<StorageError>,
-    ) -> Result<Self, Failure> {
-        let cache = match needed {
-            Needed::Log => CachePlace::Memory,
-            Needed::States => CachePlace::User,
-        };
-        let options = Options::new(path).folding(Folding::OnDemand).cache(cache);
-        let spaces = options.follow()?;
-        let log = spaces.log().clone();
-        interrupt::begin(spaces.log(), move || {
-            log.close();
-            Ok(())
-        })?;
-        Ok(Self::Followed(spaces, why))
-    }
-
-    fn opened(spaces: Spacefold) -> Result<Self, Failure> {
-        let log = spaces.log().clone();
-        interrupt::begin(spaces.log(), move || log.close())?;
-        Ok(Self::Open(spaces))
-    }
-
-    /// The name of the door.
-    pub(crate) const fn door(&self) -> &'static str {
-        match self {
-            Self::Open(_) => "open",
-            Self::Followed(..) => "follow",
-        }
-    }
-
-    pub(crate) fn close(self) -> Result<(), StorageError> {
-        match self {
-            Self::Open(spaces) => spaces.close(),
-            Self::Followed(spaces, _) => {
-                spaces.close();
-                Ok(())
-            }
-        }
-    }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Box::new(store))
 }
 
-impl Deref for ReadStore {
-    type Target = SpacesReader;
-
-    fn deref(&self) -> &SpacesReader {
-        match self {
-            Self::Open(spaces) => spaces,
-            Self::Followed(spaces, _) => spaces,
+/// The door to write a store by.
+pub(crate) fn writing(path: &Path, options: &Options) -> Result<WriteDoor, Failure> {
+    let spaces = match options.open() {
+        Ok(spaces) => spaces,
+        Err(error @ OpenError::AlreadyOpen { .. }) => {
+            return served(path).map(WriteDoor::Remote).ok_or_else(|| error.into());
         }
-    }
+        Err(error) => return Err(error.into()),
+    };
+    let log = spaces.log().clone();
+    interrupt::begin(spaces.log(), move || log.close())?;
+    Ok(WriteDoor::Open(spaces))
 }
 
-/// How a store that is there is opened to be asked something: without what the answer does not take.
-pub(crate) fn for_a_question(path: &Path) -> Options {
-    let store = StoreOptions::default().copy_on_demand();
-    Options::new(path).existing_only().folding(Folding::OnDemand).store(store)
-}
-
-/// Why nothing can be written in a folder that is there; `None` where something may be.
-fn unwritable(path: &Path) -> Option<StorageError> {
-    match access(path, Access::WRITE_OK) {
-        Err(errno @ (Errno::ACCESS | Errno::ROFS | Errno::PERM)) => {
-            let doing = format!("the store takes no appends: writing to {}", path.display());
-            Some(StorageError::new(doing, io::Error::from(errno)))
-        }
-        _ => None,
-    }
+/// The process that has the store, where it answers at its socket.
+fn served(path: &Path) -> Option<RemoteDoor> {
+    let socket = socket_path(path).ok()?;
+    let mut options = ClientOptions::default();
+    // Who listens there answers, or has gone.
+    options.retry_for = Duration::ZERO;
+    Client::new(Endpoint::Socket(socket.clone()), options).store().ok()?;
+    Some(RemoteDoor::by_socket(Client::new(Endpoint::Socket(socket), ClientOptions::default())))
 }

@@ -20,6 +20,7 @@ use spacefold::{
     subscribe::ReceiveError,
 };
 use spacefold_archive::ArchiveError;
+use spacefold_client::Endpoint;
 
 /// The exit codes of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +132,16 @@ impl Failure {
         )
     }
 
+    /// A command that takes the folder of a store, and was given a server.
+    pub(crate) fn through_no_server(command: &str, endpoint: &Endpoint) -> Self {
+        Self::new(
+            Status::Usage,
+            format_args!("`spacefold {command}` goes through no server"),
+            endpoint,
+            "run it where the store is, with --data DIR",
+        )
+    }
+
     /// A failure of our standard output.
     pub(crate) fn output(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
@@ -187,6 +198,19 @@ pub(crate) fn warn_of_backup(error: &ArchiveError, newest: Option<Timestamp>) {
     ]);
 }
 
+/// Warns of something that a command goes on without.
+pub(crate) fn warn(what: &str, hint: &str) {
+    tell(&[&format!("warning: {what}"), &format!("hint: {hint}")]);
+}
+
+/// Warns of what keeps a follower of an archive from going on, for now.
+pub(crate) fn warn_of_archive(error: &ArchiveError) {
+    tell(&[
+        &format!("warning: no backup was taken over: {error}"),
+        &format!("hint: {}", hint_about(error, "it is tried again")),
+    ]);
+}
+
 /// Writes lines for people to standard error.
 fn tell(lines: &[&str]) {
     let mut text = String::new();
@@ -228,7 +252,7 @@ impl From<OpenError> for Failure {
                  `spacefold service create-space`",
             ),
             OpenError::NotAStore { path, what } => failed(
-                &format_args!("this is no store: {what}"),
+                &format_args!("this is not a store: {what}"),
                 &path.display(),
                 &"name the folder of a store with --data",
             ),
@@ -260,7 +284,7 @@ impl From<OpenError> for Failure {
                 &"move the store to a file system that has locks, such as a local disk",
             ),
             OpenError::ClockBefore1970 { now } => failed(
-                &format_args!("the system's clock stands at {now}, before 1970"),
+                &format_args!("the system's clock is at {now}, before 1970"),
                 &"opening the store",
                 &"set the clock, then run the command again; nothing was changed",
             ),
@@ -293,6 +317,10 @@ impl From<SnapshotError> for Failure {
         }
     }
 }
+
+/// What to do about damaged content.
+pub(crate) const CONTENT_DAMAGED: &str = "`spacefold verify` says what is damaged; \
+    `spacefold content put` of the same content mends it";
 
 const VERIFY: &str = "`spacefold verify` says whether the store is damaged";
 
@@ -376,11 +404,7 @@ impl From<ContentError> for Failure {
             ContentError::Missing { .. } => {
                 (Status::Unknown, "store it with `spacefold content put FILE`")
             }
-            ContentError::Damaged { .. } => (
-                Status::Damaged,
-                "`spacefold verify` says what is damaged; `spacefold content put` of the same content \
-                 mends it",
-            ),
+            ContentError::Damaged { .. } => (Status::Damaged, CONTENT_DAMAGED),
             error => (Status::Failed, hint_about(error, VERIFY)),
         };
         Self::new(status, &error, "the content of the store", hint)

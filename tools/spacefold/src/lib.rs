@@ -12,8 +12,11 @@ mod limits;
 mod logging;
 mod output;
 mod progress;
+mod refused;
+mod service_manager;
 mod session;
 mod target;
+mod time_span;
 mod tree;
 mod zstd;
 
@@ -53,7 +56,11 @@ fn run(arguments: Arguments) -> ExitCode {
     if let Err(failure) = logging::begin(arguments.verbose) {
         return failure.report();
     }
-    let mut session = CliSession::new(arguments.store.data, arguments.json);
+    let (data, server) = match arguments.store.place() {
+        Ok(place) => place,
+        Err(failure) => return failure.report(),
+    };
+    let mut session = CliSession::new(data, server, arguments.json);
     let outcome = arguments.command.run(&mut session);
     match outcome.and_then(|()| session.output.flush()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Stdout, Write};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
-use spacefold::event::{RecordedEventRef, printable};
+use spacefold::event::printable;
 
 use crate::error::Failure;
 
@@ -36,12 +36,10 @@ impl Output {
         self.out.write_all(bytes).map_err(|error| Failure::output(&error))
     }
 
-    /// Writes an event as one line of JSON; it may stay in the buffer.
-    pub(crate) fn event(&mut self, event: &RecordedEventRef<'_>) -> Result<(), Failure> {
-        self.json.clear();
-        event.write_json(&mut self.json);
-        self.json.push(b'\n');
-        self.out.write_all(&self.json).map_err(|error| Failure::output(&error))
+    /// Writes what is JSON already as one line; it may stay in the buffer.
+    pub(crate) fn text_of_json(&mut self, json: &str) -> Result<(), Failure> {
+        self.bytes(json.as_bytes())?;
+        self.bytes(b"\n")
     }
 
     /// Writes a value as one line of JSON; it may stay in the buffer.

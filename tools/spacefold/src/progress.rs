@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 const TICK: Duration = Duration::from_millis(200);
 
-/// Progress in events, of so many.
+/// Progress in events, of this many.
 pub(crate) fn events(what: &'static str, total: u64) -> ProgressBar {
     bar(
         Some(total),

@@ -4,9 +4,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 use spacefold::{Folding, Options, Spacefold, log::StoreMode};
+use spacefold_client::Client;
 
 use crate::{
-    door::{Needed, ReadStore, for_a_question},
+    door::{
+        self,
+        read_door::ReadDoor,
+        read_store::{Needed, ReadStore, for_a_question},
+        remote_door::RemoteDoor,
+        write_door::WriteDoor,
+    },
     error::{self, Failure},
     interrupt,
     output::Output,
@@ -30,29 +37,73 @@ impl NewStore {
 }
 
 pub(crate) struct CliSession {
+    /// The folder of the store, where no server was named.
     pub(crate) data: PathBuf,
+    /// The server that was named.
+    server: Option<Client>,
     pub(crate) json: bool,
     pub(crate) output: Output,
 }
 
 impl CliSession {
-    pub(crate) fn new(data: PathBuf, json: bool) -> Self {
-        Self { data, json, output: Output::new() }
+    pub(crate) fn new(data: PathBuf, server: Option<Client>, json: bool) -> Self {
+        Self { data, server, json, output: Output::new() }
     }
 
-    /// Opens the store that is there, for a command that writes.
+    /// The server that was named.
+    pub(crate) const fn server(&self) -> Option<&Client> {
+        self.server.as_ref()
+    }
+
+    fn remote(&self) -> Option<RemoteDoor> {
+        self.server.clone().map(RemoteDoor::by_url)
+    }
+
+    /// Opens the store that is in the folder.
     pub(crate) fn open_existing(&self) -> Result<Spacefold, Failure> {
-        Self::guarded(for_a_question(&self.data))
+        Self::guarded(&for_a_question(&self.data))
     }
 
     /// The store that is there, for a command that only reads.
-    pub(crate) fn read_states(&self) -> Result<ReadStore, Failure> {
-        ReadStore::at(&self.data, Needed::States)
+    pub(crate) fn read_states(&self) -> Result<Box<dyn ReadDoor>, Failure> {
+        self.read(Needed::States)
     }
 
     /// The store that is there, for a command that only reads the log as it is.
-    pub(crate) fn read_log(&self) -> Result<ReadStore, Failure> {
-        ReadStore::at(&self.data, Needed::Log)
+    pub(crate) fn read_log(&self) -> Result<Box<dyn ReadDoor>, Failure> {
+        self.read(Needed::Log)
+    }
+
+    fn read(&self, needed: Needed) -> Result<Box<dyn ReadDoor>, Failure> {
+        match self.remote() {
+            Some(door) => Ok(Box::new(door)),
+            None => door::reading(&self.data, needed),
+        }
+    }
+
+    /// The store that is there, for a command that reads on as it is written: whoever wants to write it
+    /// meanwhile is to get it.
+    pub(crate) fn follow_log(&self) -> Result<Box<dyn ReadDoor>, Failure> {
+        match self.remote() {
+            Some(door) => Ok(Box::new(door)),
+            None => Ok(Box::new(ReadStore::follow(&self.data, Needed::Log, None)?)),
+        }
+    }
+
+    /// The store that is there, for a command that writes.
+    pub(crate) fn write_existing(&self) -> Result<WriteDoor, Failure> {
+        match self.remote() {
+            Some(door) => Ok(WriteDoor::Remote(door)),
+            None => door::writing(&self.data, &for_a_question(&self.data)),
+        }
+    }
+
+    /// The store for a command that writes; it is made where there is none.
+    pub(crate) fn write(&self, new: NewStore) -> Result<WriteDoor, Failure> {
+        match self.remote() {
+            Some(door) => Ok(WriteDoor::Remote(door)),
+            None => door::writing(&self.data, &self.options(Folding::OnDemand, new)?),
+        }
     }
 
     /// Opens the store that is there for a command that closes it on Ctrl-C by itself.
@@ -62,15 +113,18 @@ impl CliSession {
         Ok(spaces)
     }
 
-    /// Opens the store, and makes one where there is none.
+    /// Opens the store in the folder, and makes one where there is none.
     pub(crate) fn open(&self, folding: Folding, new: NewStore) -> Result<Spacefold, Failure> {
-        target::check_store(&self.data)?;
-        let options = Options::new(&self.data).folding(folding);
-        let mode = new.mode.unwrap_or_default();
-        Self::guarded(options.mode(mode.folder()))
+        Self::guarded(&self.options(folding, new)?)
     }
 
-    fn guarded(options: Options) -> Result<Spacefold, Failure> {
+    fn options(&self, folding: Folding, new: NewStore) -> Result<Options, Failure> {
+        target::check_store(&self.data)?;
+        let mode = new.mode.unwrap_or_default();
+        Ok(Options::new(&self.data).folding(folding).mode(mode.folder()))
+    }
+
+    fn guarded(options: &Options) -> Result<Spacefold, Failure> {
         let spaces = options.open()?;
         let log = spaces.log().clone();
         interrupt::begin(spaces.log(), move || log.close())?;

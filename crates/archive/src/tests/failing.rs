@@ -6,7 +6,9 @@ use std::sync::atomic::AtomicU64;
 use spacefold_event_core::StorageError;
 
 use super::*;
-use crate::{ArchiveError, ObjectKey, ObjectKind, ObjectStorage};
+use spacefold_objects::{ObjectErrorKind, ObjectKey};
+
+use crate::{ArchiveError, ObjectError, ObjectStorage};
 
 /// How a call goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,13 +45,16 @@ impl Troubled {
         (call == self.trouble.0).then_some(self.trouble.1)
     }
 
-    fn call<T>(&self, work: impl Fn() -> Result<T, StorageError>) -> Result<T, StorageError> {
-        let failed = |what: &str| Err(StorageError::new("asking the service", what.to_owned()));
+    fn call<T>(&self, work: impl Fn() -> Result<T, ObjectError>) -> Result<T, ObjectError> {
+        let failed = |kind, what: &str| {
+            let cause = StorageError::new("asking the service", what.to_owned());
+            Err(ObjectError::new(kind, cause))
+        };
         match self.trouble() {
-            Some(Trouble::Refused) => failed("503 slow down"),
+            Some(Trouble::Refused) => failed(ObjectErrorKind::Unavailable, "503 slow down"),
             Some(Trouble::NoAnswer) => {
                 let _ = work();
-                failed("timed out")
+                failed(ObjectErrorKind::OutcomeUnknown, "timed out")
             }
             // A retry below has done it before.
             Some(Trouble::Short) => {
@@ -66,15 +71,15 @@ impl ObjectStorage for Troubled {
         self.storage.name()
     }
 
-    fn put(&self, key: &ObjectKey, bytes: &[u8]) -> Result<(), StorageError> {
+    fn put(&self, key: &ObjectKey, bytes: &[u8]) -> Result<(), ObjectError> {
         self.call(|| self.storage.put(key, bytes))
     }
 
-    fn put_new(&self, key: &ObjectKey, bytes: &[u8]) -> Result<bool, StorageError> {
+    fn put_new(&self, key: &ObjectKey, bytes: &[u8]) -> Result<bool, ObjectError> {
         self.call(|| self.storage.put_new(key, bytes))
     }
 
-    fn get(&self, key: &ObjectKey, most: u64) -> Result<Option<Vec<u8>>, StorageError> {
+    fn get(&self, key: &ObjectKey, most: u64) -> Result<Option<Vec<u8>>, ObjectError> {
         let is_next = self.calls.load(Ordering::Acquire) + 1 == self.trouble.0;
         let found = self.call(|| self.storage.get(key, most))?;
         Ok(match self.trouble.1 {
@@ -84,12 +89,17 @@ impl ObjectStorage for Troubled {
         })
     }
 
-    fn names(&self, kind: ObjectKind) -> Result<Vec<String>, StorageError> {
-        self.call(|| self.storage.names(kind))
+    fn list(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+        most: usize,
+    ) -> Result<Vec<String>, ObjectError> {
+        self.call(|| self.storage.list(folder, after, most))
     }
 
-    fn remove(&self, key: &ObjectKey) -> Result<(), StorageError> {
-        self.call(|| self.storage.remove(key))
+    fn remove(&self, keys: &[ObjectKey]) -> Result<(), ObjectError> {
+        self.call(|| self.storage.remove(keys))
     }
 }
 
@@ -191,7 +201,7 @@ fn each_call_of_a_restore_may_go_wrong_and_leaves_nothing_or_all() {
                 }
                 Err(error) => {
                     assert!(was_met, "{trouble:?} {call}: {error}");
-                    let is_storage = matches!(error, ArchiveError::Storage(_));
+                    let is_storage = matches!(error, ArchiveError::Objects(_));
                     let is_named =
                         error.is_damage() || matches!(error, ArchiveError::NotARepository { .. });
                     let reads_wrong = matches!(trouble, Trouble::Short | Trouble::Other);

@@ -8,9 +8,9 @@ use spacefold_disk::{
     sim::{Fault, Kept},
 };
 use spacefold_event_core::bytes::to_u64;
+use spacefold_objects::ObjectStorage;
 
 use super::*;
-use crate::{ObjectKey, ObjectKind, ObjectStorage};
 
 const BACKUPS: &str = "/backups";
 /// Disks that are looked at unless told otherwise.
@@ -100,28 +100,6 @@ fn any_call_may_fail_or_be_the_last_before_the_power_goes() {
     }
     println!("looked at {looked_at} disks");
     spaces.close().unwrap();
-}
-
-#[test]
-fn an_object_is_put_once_by_one_of_many() {
-    let scratch = tempfile::tempdir().unwrap();
-    let storage = Arc::new(FolderStorage::at(scratch.path().join("a/b")));
-    let key = ObjectKey::new(ObjectKind::Manifest, "0000000001.json".to_owned());
-    let put = |who: u8| {
-        let (storage, key) = (Arc::clone(&storage), key.clone());
-        thread::spawn(move || storage.put_new(&key, &[who; 100_000]).unwrap())
-    };
-    let all: Vec<_> = (0..8).map(put).collect();
-    let won: Vec<bool> = all.into_iter().map(|it| it.join().unwrap()).collect();
-    assert_eq!(won.iter().filter(|won| **won).count(), 1);
-    let winner = (0..8_u8).zip(&won).find(|(_, won)| **won).unwrap().0;
-    assert_eq!(storage.get(&key, 100_000).unwrap().unwrap(), [winner; 100_000]);
-    assert_eq!(storage.names(ObjectKind::Manifest).unwrap(), [key.name()]);
-    // Of one that is longer a byte more is read.
-    assert_eq!(storage.get(&key, 9).unwrap().unwrap().len(), 10);
-    storage.remove(&key).unwrap();
-    storage.remove(&key).unwrap();
-    assert_eq!(storage.get(&key, 9).unwrap(), None);
 }
 
 #[test]

@@ -1,11 +1,13 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use spacefold_event_core::{EventFilter, EventType, MemoryLog};
 
 use super::*;
 use crate::{
-    Feed, Subscription,
+    Feed, SubscribeError, Subscription,
+    checkpoint::{self, SubscriptionCheckpoint},
     place_store::PlaceStore,
+    subscribed_filter,
     testing::{LONG, SyncedStore, activate, drain},
 };
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     delivery::SubscribeError,
-    durable::OwnedPlace,
+    durable_place::DurablePlace,
     feed::Feed,
     handler::{Handler, Times},
     parked::{Parked, ParkedEntry},
@@ -51,7 +51,7 @@ pub(crate) struct Durable {
 }
 
 pub(crate) enum BusState {
-    Waiting(Option<OwnedPlace>),
+    Waiting(Option<DurablePlace>),
     Running(Lanes),
     Closed,
 }
@@ -61,7 +61,7 @@ impl BusInner {
         options: BusOptions,
         parked: Parked,
         source: EventSource,
-        place: Option<OwnedPlace>,
+        place: Option<DurablePlace>,
     ) -> Self {
         let dispatcher = Arc::new(Dispatcher::new(RecentEvents::new(options.history), parked));
         if let EventSource::Live(feed) | EventSource::Durable(feed, _) = &source {
@@ -97,7 +97,8 @@ impl BusInner {
             BusState::Closed => return Err(BusError::Closed),
             BusState::Waiting(place) => {
                 if let EventSource::Durable(_, durable) = &self.source {
-                    let position = place.as_ref().map_or(Position::START, OwnedPlace::position);
+                    let position =
+                        place.as_ref().map_or(Position::START, DurablePlace::acknowledged);
                     let handlers = self.dispatcher.registry.handlers();
                     durable.handlers.admit(handlers.named(), position)?;
                 }
@@ -112,7 +113,7 @@ impl BusInner {
                 self.start_lanes(feed, &subscription, after, None)
             }
             EventSource::Durable(feed, durable) => {
-                let after = place.as_ref().map_or(Position::START, OwnedPlace::position);
+                let after = place.as_ref().map_or(Position::START, DurablePlace::acknowledged);
                 self.start_lanes(feed, &durable.subscription, after, place)
             }
         };
@@ -142,7 +143,7 @@ impl BusInner {
     pub(crate) fn position(&self) -> Position {
         match &*self.state() {
             BusState::Waiting(place) => {
-                place.as_ref().map_or(Position::START, OwnedPlace::position)
+                place.as_ref().map_or(Position::START, DurablePlace::acknowledged)
             }
             BusState::Running(lanes) => lanes.progress().position(),
             BusState::Closed => Position::START,
@@ -154,7 +155,7 @@ impl BusInner {
         feed: &Feed,
         subscription: &Subscription,
         after: Position,
-        place: Option<OwnedPlace>,
+        place: Option<DurablePlace>,
     ) -> Result<Lanes, SubscribeError> {
         let callbacks = [&self.callbacks, feed.callbacks()];
         let lanes = self.options.lanes;

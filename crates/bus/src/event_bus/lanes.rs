@@ -19,8 +19,9 @@ use spacefold_event_core::{
 
 use super::{bus_error::BusError, dispatcher::Dispatcher};
 use crate::{
+    ack_error::AckError,
     delivery::{Delivery, ReceiveError, SubscribeError},
-    durable::{AckError, OwnedPlace},
+    durable_place::DurablePlace,
     feed::Feed,
     subscriber::{Subscriber, SubscriptionHandle},
     subscription::Subscription,
@@ -41,7 +42,7 @@ pub(crate) struct LaneProgress {
     positions: Lock<Positions>,
     changed: Condition,
     /// Where the slowest one is kept, for a durable bus.
-    place: Option<Lock<OwnedPlace>>,
+    place: Option<Lock<DurablePlace>>,
 }
 
 struct Positions {
@@ -67,7 +68,7 @@ impl Lanes {
     pub(crate) fn start(
         feed: &Feed,
         subscription: &Subscription,
-        (after, place): (Position, Option<OwnedPlace>),
+        (after, place): (Position, Option<DurablePlace>),
         count: NonZeroUsize,
         dispatcher: &Arc<Dispatcher>,
         callbacks: [&Arc<Callbacks>; 2],

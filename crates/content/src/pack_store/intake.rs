@@ -22,7 +22,7 @@ use crate::{
 const WAITING_CHUNKS: usize = 16;
 
 /// Of a larger content what was written is synced each time there is this much of it, while more of it
-/// is read: whoever syncs at its end waits for the last of it alone.
+/// is read: a sync at its end waits for the last of it alone.
 const SYNCED_BYTES: u64 = 32 << 20;
 
 /// Buffers of small contents that are kept for the next ones.
@@ -125,7 +125,7 @@ impl Intake<'_, '_> {
         Ok((!chunk.is_empty()).then_some((&mut *self.packer, chunk)))
     }
 
-    /// Stores chunks until so many bytes were read, or there are no more.
+    /// Stores chunks until this many bytes were read, or there are no more.
     fn store_up_to(&mut self, bytes: u64, list: &mut ChunkList) -> Result<(), ContentError> {
         let store = self.store;
         while self.read < bytes {

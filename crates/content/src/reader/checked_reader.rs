@@ -18,7 +18,7 @@ use crate::{
     chunks::PARALLEL_BYTES,
 };
 
-/// Chunks that are read ahead of whoever reads a large content: some MiB at the most.
+/// Chunks that are read ahead of the reader of a large content: some MiB at the most.
 const CHUNKS_AHEAD: usize = 16;
 
 /// The bytes of a content.

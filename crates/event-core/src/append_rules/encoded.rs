@@ -56,7 +56,7 @@ pub struct EncodedLine {
 }
 
 impl EventEncoder {
-    /// An encoder by these schemas, of about so many events.
+    /// An encoder by these schemas, of about this many events.
     #[must_use]
     pub fn new(schemas: &'static Schemas, expected: usize) -> Self {
         let builder = RecordsBuilder::with_capacity(expected.min(RUN_EVENTS)).written_by(schemas);

@@ -33,7 +33,7 @@ pub enum ContentError {
         what: String,
     },
     /// Content has more bytes than the caller wants at once. Nothing of it was read.
-    #[error("the content {hash} has {bytes} bytes: asked for were at most {limit}")]
+    #[error("the content {hash} has {bytes} bytes: at most {limit} were asked for")]
     PastLimit {
         /// The hash asked for.
         hash: ContentHash,

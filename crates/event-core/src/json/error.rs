@@ -67,7 +67,7 @@ pub enum JsonError {
     /// The event type is none of the 21, and no name that an application's own can have.
     #[error(transparent)]
     UnknownEventType(#[from] UnknownEventType),
-    /// `event_id` is no UUID.
+    /// `event_id` is not a UUID.
     #[error("key \"event_id\": {0}")]
     InvalidEventId(#[from] InvalidEventId),
     /// An origin lacks something, or has it in another form.
@@ -85,7 +85,7 @@ pub enum JsonError {
         source: InvalidTimestamp,
     },
     /// A time lies ahead of the clock, and such times are not wanted.
-    #[error("key {key:?}: {time} lies in the future: the clock stands at {now}")]
+    #[error("key {key:?}: {time} is in the future: the clock is at {now}")]
     InFuture {
         /// The key.
         key: &'static str,

@@ -31,9 +31,10 @@ impl RecordedParts {
     }
 }
 
-/// Appends an event, its keys in the order of the contract.
+/// Appends an event, its keys in the order of the contract; without a timestamp where none is given.
 pub(super) fn put_event<S: AsRef<str>>(
     event: &EventFields<'_, S>,
+    timestamp: Option<Timestamp>,
     recorded: Option<&RecordedParts>,
     out: &mut Vec<u8>,
 ) {
@@ -45,8 +46,10 @@ pub(super) fn put_event<S: AsRef<str>>(
     put_text(event.space_id, out);
     put(br#","payload":"#, out);
     put_members(event.payload.entries(), out, put_field);
-    put(br#","timestamp":"#, out);
-    put_time(event.timestamp, out);
+    if let Some(timestamp) = timestamp {
+        put(br#","timestamp":"#, out);
+        put_time(timestamp, out);
+    }
     put(br#","source":"#, out);
     put_maybe(event.source, out);
     put(br#","correlation_id":"#, out);

@@ -22,7 +22,25 @@ impl SpaceEvent {
     /// order of the contract.
     #[must_use]
     pub fn to_json(&self) -> String {
-        printed(|out| put_event(&self.fields(), None, out))
+        printed(|out| put_event(&self.fields(), Some(self.timestamp), None, out))
+    }
+
+    /// The event in the interchange form as another process is asked to append it: without a timestamp
+    /// where its caller has given none, so that it is known there too which one was filled in. An event
+    /// that is handed in again under its id is then answered as the first time, whatever the clock says.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold_event_core::{SpaceEvent, Timestamp};
+    /// let event = SpaceEvent::space_archived("handbook");
+    /// assert!(!event.to_append_json().contains("timestamp"));
+    /// let event = event.with_timestamp(Timestamp::MIN);
+    /// assert_eq!(event.to_append_json(), event.to_json());
+    /// ```
+    #[must_use]
+    pub fn to_append_json(&self) -> String {
+        let timestamp = self.has_own_timestamp().then_some(self.timestamp);
+        printed(|out| put_event(&self.fields(), timestamp, None, out))
     }
 }
 
@@ -32,7 +50,9 @@ impl RecordedEvent {
     pub fn to_json(&self) -> String {
         let Self { position, revision, recorded_at, .. } = *self;
         let recorded = RecordedParts { position, revision, recorded_at };
-        printed(|out| put_event(&self.event.fields(), Some(&recorded), out))
+        printed(|out| {
+            put_event(&self.event.fields(), Some(self.event.timestamp), Some(&recorded), out)
+        })
     }
 }
 
@@ -46,7 +66,7 @@ impl RecordedEventRef<'_> {
     /// Appends the event to `out`, as [`RecordedEventRef::to_json`] gives it. Cost: the bytes of the
     /// event, and one allocation.
     pub fn write_json(&self, out: &mut Vec<u8>) {
-        put_event(&self.fields(), Some(&RecordedParts::of(self)), out);
+        put_event(&self.fields(), Some(self.timestamp), Some(&RecordedParts::of(self)), out);
     }
 }
 

@@ -64,7 +64,7 @@ impl LogMark {
         Ok(Self { position, last, origin: log.origin() })
     }
 
-    /// Whether it was made on this log: its last event stands where it says, and the log comes from
+    /// Whether it was made on this log: its last event is where it says, and the log comes from
     /// where it says.
     ///
     /// # Errors

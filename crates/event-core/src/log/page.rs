@@ -40,7 +40,7 @@ impl Page {
         Self { runs: Vec::new(), next }
     }
 
-    /// Adds the events of a run that stand from `from` to `to`, both inclusive, and pass `query`,
+    /// Adds the events of a run that are from `from` to `to`, both inclusive, and pass `query`,
     /// at most `limit` of them, and moves [`Page::next`] behind the last one looked at.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl Page {
         Ok(())
     }
 
-    /// The events of the page that stand at `from` or behind and pass `filter`, as a page that
+    /// The events of the page that are at `from` or after and pass `filter`, as a page that
     /// shares the records and leads on to the same position.
     ///
     /// # Errors
@@ -106,7 +106,7 @@ impl Page {
         Ok(page)
     }
 
-    /// The events of the page that stand at one of `positions`, which ascend, as a page that shares
+    /// The events of the page that are at one of `positions`, which ascend, as a page that shares
     /// the records and leads on to the same position.
     #[must_use]
     pub fn at_positions(&self, positions: &[Position]) -> Self {
@@ -136,7 +136,7 @@ impl Page {
     ///
     /// # Errors
     /// [`ReadError::NothingGiven`] when it does not, though there is something to read up to
-    /// [`ReadRequest::to`]: for whoever reads on to a position that the log is known to have.
+    /// [`ReadRequest::to`]: for a reader that goes on to a position that the log is known to have.
     pub fn check_progress(&self, read: &ReadRequest) -> Result<(), ReadError> {
         let from = read.from.max(Position::new(1));
         let covered = self.next.since(from);
@@ -162,7 +162,7 @@ impl Page {
         self.runs.is_empty()
     }
 
-    /// The runs that the events of the page are of, in order, each with the places of these: for whoever
+    /// The runs that the events of the page are of, in order, each with the places of these: for those who
     /// looks at the spaces of a run before its events.
     pub fn runs(&self) -> impl Iterator<Item = (&Records, impl Iterator<Item = usize>)> {
         self.runs.iter().map(|run| (&run.records, (0..run.len()).filter_map(|nth| run.index(nth))))
@@ -184,7 +184,7 @@ impl Page {
 }
 
 impl PageSelection {
-    /// The selected records that stand at `from` or behind and pass `filter`; `None` when there
+    /// The selected records that are at `from` or after and pass `filter`; `None` when there
     /// are none.
     fn matching(&self, from: Position, filter: &EventFilter) -> Result<Option<Self>, ReadError> {
         let first = self.records.first_position();
@@ -208,7 +208,7 @@ impl PageSelection {
         Ok((selection.len() > 0).then_some(selection))
     }
 
-    /// The selected records that stand at one of `positions`; `None` when there are none.
+    /// The selected records that are at one of `positions`; `None` when there are none.
     fn at_positions(&self, positions: &[Position]) -> Option<Self> {
         let first = self.records.first_position();
         let stands = |index: &usize| positions.binary_search(&first.plus(to_u64(*index))).is_ok();

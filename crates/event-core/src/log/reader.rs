@@ -48,7 +48,7 @@ pub trait LogReader: Send + Sync {
     /// page could satisfy: it comes of [`ReadRequest::check`], before anything is read.
     fn read(&self, read: &ReadRequest) -> Result<Page, ReadError>;
 
-    /// The pages of a read, up to the durable head as it is now: the loop for whoever reads on. A log
+    /// The pages of a read, up to the durable head as it is now: the loop for reading on. A log
     /// that gives nothing on the way is [`ReadError::NothingGiven`], never the end.
     fn pages(&self, read: ReadRequest) -> Pages<'_> {
         Pages::of(self, read)
@@ -221,15 +221,24 @@ pub trait LogReader: Send + Sync {
     /// As provided, a reading of the whole log, and memory for twice as many ids. Logs that know
     /// their spaces look at each id once.
     fn spaces_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {
-        let mut least: Vec<String> = Vec::new();
-        for page in self.pages(ReadRequest::from(Position::new(1))) {
-            let page = page?;
-            let known = least.iter().map(String::as_str);
-            let ids = known.chain(page.envelopes().map(|envelope| envelope.space_id));
-            least = least_after(ids, after, limit);
-        }
-        Ok(least)
+        spaces_of(self.pages(ReadRequest::from(Position::new(1))), after, limit)
     }
+}
+
+/// The next `limit` spaces of all pages of a log.
+pub fn spaces_of(
+    pages: Pages<'_>,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<String>, ReadError> {
+    let mut least: Vec<String> = Vec::new();
+    for page in pages {
+        let page = page?;
+        let known = least.iter().map(String::as_str);
+        let ids = known.chain(page.envelopes().map(|envelope| envelope.space_id));
+        least = least_after(ids, after, limit);
+    }
+    Ok(least)
 }
 
 type ReadPage<'a> = dyn Fn(&ReadRequest) -> Result<Page, ReadError> + Send + Sync + 'a;
@@ -237,7 +246,7 @@ type ReadPage<'a> = dyn Fn(&ReadRequest) -> Result<Page, ReadError> + Send + Syn
 /// The pages of a read, one after the other, up to the durable head as it was at the beginning.
 ///
 /// Each page leads beyond the one before. A log that has a head and gives nothing on the way to it
-/// is an error, never the end: whoever counts, marks or folds must not take a part for the whole.
+/// is an error, never the end: what counts, marks or folds must not take a part for the whole.
 /// Pages may be empty, since a filter passes over much; they say how far the read has come. The
 /// first error ends it.
 ///

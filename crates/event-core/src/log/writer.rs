@@ -14,7 +14,7 @@ pub type AppendFuture = Awaited<Result<Receipt, AppendError>>;
 
 /// What can be written to an ordered log of space events.
 ///
-/// The events of one append stand together, whole or not at all. Calls may be made from any thread.
+/// The events of one append are together, whole or not at all. Calls may be made from any thread.
 /// [`append`](LogWriter::append) and [`ingest`](LogWriter::ingest) block until the events are durable,
 /// [`submit`](LogWriter::submit) does not.
 pub trait LogWriter: Send + Sync {

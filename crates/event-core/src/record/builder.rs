@@ -128,7 +128,7 @@ impl RecordsBuilder {
         Self::default()
     }
 
-    /// An empty run with room for so many events.
+    /// An empty run with room for this many events.
     #[must_use]
     pub fn with_capacity(events: usize) -> Self {
         Self {
@@ -199,7 +199,7 @@ impl RecordsBuilder {
     }
 
     /// Adds records of another run, those at `indexes`. Payloads of earlier versions become those of
-    /// this program's; whoever has to keep a run as it was recorded keeps its bytes.
+    /// this program's; to keep a run as it was recorded, keep its bytes.
     ///
     /// # Errors
     /// [`CorruptRecords`] when one of them does not decode; those before it are added.

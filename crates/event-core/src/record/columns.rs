@@ -51,7 +51,7 @@ pub(super) struct Numbers {
 }
 
 impl Columns {
-    /// Columns with room for so many records.
+    /// Columns with room for this many records.
     pub(super) fn with_capacity(records: usize) -> Self {
         Self {
             spaces: Vec::new(),

@@ -117,7 +117,7 @@ impl RareColumns {
             + size_of_val(origins.as_slice())
     }
 
-    /// Bytes that [`RareColumns::encode`] writes of so many records, at the most.
+    /// Bytes that [`RareColumns::encode`] writes of this many records, at the most.
     pub(super) fn encoded_bytes(&self, count: usize) -> usize {
         let Self { tags, origins, .. } = self;
         (3 * count + tags.len() + 6) * 5 + origins.len() * (2 * ID_BYTES + 9 + 5)
@@ -162,7 +162,7 @@ impl RareColumns {
         stores
     }
 
-    /// Reads the columns of records of these types, whose texts are so many. They are the last of a
+    /// Reads the columns of records of these types, whose texts are this many. They are the last of a
     /// body.
     pub(super) fn decode(
         lists: &mut Lists<'_>,

@@ -202,7 +202,7 @@ impl Records {
     /// The id of each record, from the [dense part](super::EncodedBody::parts) of a body.
     ///
     /// # Errors
-    /// [`CorruptRecords`] when it is shorter than the ids of so many records.
+    /// [`CorruptRecords`] when it is shorter than the ids of this many records.
     pub fn decode_event_ids(dense: &[u8], count: usize) -> Result<Vec<EventId>, CorruptRecords> {
         stored_columns::event_ids_of_dense(dense, count)
     }

@@ -53,7 +53,7 @@ pub(super) struct TextTableBuilder {
 }
 
 impl TextTableBuilder {
-    /// A table with room for so many distinct texts of so many bytes.
+    /// A table with room for this many distinct texts of this many bytes.
     pub(super) fn with_capacity(texts: usize, bytes: usize) -> Self {
         Self {
             places: HashIndex::with_capacity(texts),

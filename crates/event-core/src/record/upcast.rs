@@ -1,6 +1,6 @@
 //! Reading payloads of earlier versions as those of today, and setting aside those of later ones.
 //!
-//! It happens once for a run, when that is unpacked; whoever reads events sees payloads of today
+//! It happens once for a run, when that is unpacked; readers see payloads of today
 //! only. The bytes of the run stay as they were recorded.
 
 use bincode::de::{

@@ -65,9 +65,9 @@ impl FromStr for Day {
     }
 }
 
-/// A text that is no day.
+/// A text that is not a day.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no day: expected one as 2026-01-31")]
+#[error("{text:?} is not a day: expected one like 2026-01-31")]
 pub struct InvalidDay {
     text: String,
 }

@@ -29,7 +29,7 @@ const PROBLEM: u8 = b'p';
 ///
 /// A problem is open exactly while the state of its space has it. So is a render that is well under
 /// way: the log cannot tell it from one whose process is gone, and a fold that asked the clock would
-/// fold the same events to different rows. It is listed with its start, and whoever reads the list
+/// fold the same events to different rows. It is listed with its start, and a reader of the list
 /// decides how old is too old. A render that is given up is ended or taken over by a command.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenProblems;

@@ -24,11 +24,11 @@ use crate::{
 
 /// Events that are gathered in one go.
 pub(super) const STRIDE: u64 = 16_384;
-/// A stretch has at least so many events: as many blocks may have to be read in its place.
+/// A stretch has at least this many events: as many blocks may have to be read in its place.
 const MIN_EVENTS: usize = 32;
-/// At the end of a session so many are enough.
+/// At the end of a session this many are enough.
 const MIN_EVENTS_AT_END: usize = 8;
-/// When a space has so many events in a block, its stretches are in the log already.
+/// When a space has this many events in a block, its stretches are in the log already.
 const DENSE_EVENTS: u64 = 64;
 /// Events of a block, about.
 const BLOCK_EVENTS: u64 = 512;
@@ -36,9 +36,9 @@ const BLOCK_EVENTS: u64 = 512;
 const MAX_HELD_EVENTS: usize = 131_072;
 /// As many spaces: of more of them than this, most have too few events for a stretch.
 const MAX_HELD_SPACES: usize = MAX_HELD_EVENTS / 4;
-/// A state is kept after so many events of its space, at least.
+/// A state is kept after this many events of its space, at least.
 const STATE_EVENTS: u64 = 1_024;
-/// And after so many for each of its documents, so that states take less room than events do.
+/// And after this many for each of its documents, so that states take less room than events do.
 const STATE_EVENTS_PER_DOCUMENT: u64 = 2;
 /// Bytes of rows that are held before they are written.
 const MAX_ROW_BYTES: u64 = 16 << 20;
@@ -72,7 +72,7 @@ impl Gatherer {
             }
             other => {
                 if other.is_some() {
-                    tracing::warn!("the history cache is not this log's: it is made anew");
+                    tracing::warn!("the history cache is not this log's: it is rebuilt");
                 }
                 // What stays for a failure is found wrong again.
                 if let Err(error) = RunSet::remove(place.folder()) {

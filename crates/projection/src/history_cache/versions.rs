@@ -49,7 +49,7 @@ impl Versions {
         Some(Version { state: Arc::clone(&kept.state), position: *at })
     }
 
-    /// Keeps a version that so many events were folded into since it shared everything with
+    /// Keeps a version that this many events were folded into since it shared everything with
     /// another one that is kept; `None` when it shares nothing.
     pub(super) fn keep(&mut self, version: &Version, events: Option<u64>) {
         let state = &version.state;

@@ -215,7 +215,7 @@ fn a_value_that_is_a_hash_map_is_found() {
 }
 
 #[test]
-#[should_panic(expected = "\"no name\" is no name for a projection")]
+#[should_panic(expected = "\"no name\" cannot be the name of a projection")]
 fn a_name_that_is_none_is_told() {
     struct Unnamed;
     impl Projection for Unnamed {

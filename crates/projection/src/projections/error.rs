@@ -9,7 +9,7 @@ use crate::table::TableError;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CatchUpError {
-    /// It stands in front of an event that it cannot take in.
+    /// It has met an event that it cannot take in.
     #[error("the projection is {0}")]
     Paused(Paused),
     /// More events are left out than may be: the projection is to be mended.
@@ -58,7 +58,7 @@ impl From<Stopped> for CatchUpError {
 pub enum RegisterError {
     /// The name is not made of 1 to 100 letters, digits, dots, dashes and underscores, or is kept
     /// for the states of the spaces.
-    #[error("{name:?} is no name for a projection")]
+    #[error("{name:?} cannot be the name of a projection")]
     InvalidName {
         /// The name.
         name: &'static str,

@@ -49,7 +49,7 @@ impl<P> ProjectionHandle<P> {
     }
 
     /// Folds up to a position, in this thread, or to the durable head where that comes first; answers
-    /// the position that is read then. For whoever has only so much time.
+    /// the position that is read then. For callers with little time.
     ///
     /// # Errors
     /// [`CatchUpError`]; what was folded stays folded.
@@ -57,7 +57,7 @@ impl<P> ProjectionHandle<P> {
         self.slot.catch_up_to(position)
     }
 
-    /// Waits until it is folded up to `position` by whoever folds it, or `timeout` has passed;
+    /// Waits until it is folded up to `position` by the thread that folds it, or `timeout` has passed;
     /// answers the position that is read then.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use spacefold_event_core::{
     bytes::{ByteReader, put_sized, put_u64},
 };
 
-/// A projection stands in front of an event that it cannot take in: it is paused, persistently,
+/// A projection has met an event that it cannot take in: it is paused, persistently,
 /// until it is resumed or told to skip the event. Others are not concerned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Paused {

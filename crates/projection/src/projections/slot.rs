@@ -93,7 +93,7 @@ impl ProjectionSlot {
         self.folded().generations.current().is_some()
     }
 
-    /// Waits until it is folded up to `position`, by whoever folds it.
+    /// Waits until it is folded up to `position`, by the thread that folds it.
     pub(crate) fn wait(
         &self,
         position: Position,

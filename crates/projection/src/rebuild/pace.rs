@@ -68,7 +68,7 @@ impl<'a> Pace<'a> {
     }
 }
 
-/// How long so many events take at this rate.
+/// How long this many events take at this rate.
 fn time_of(events: u64, rate: NonZeroU64) -> Duration {
     let seconds = events / rate;
     let nanos = u128::from(events % rate) * 1_000_000_000 / u128::from(rate.get());

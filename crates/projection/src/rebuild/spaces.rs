@@ -430,7 +430,7 @@ impl RangeFold {
         folding
     }
 
-    /// What the states may take in memory after so many bytes of pages.
+    /// What the states may take in memory after this many bytes of pages.
     fn may_take(&self, read: u64) -> u64 {
         let new = self.count().saturating_sub(self.counted);
         let grown = read.saturating_mul(MEMORY_PER_PAGE_BYTE);

@@ -58,67 +58,58 @@ fn refused(refusal: &Refusal, space_id: &str, said: String) -> HttpProblem {
     if let Refusal::Limit(limit) = refusal {
         return limit.into();
     }
-    let (rule, found) = rule(refusal);
     let status = match refusal {
         Refusal::KeyReused { .. } => StatusCode::CONFLICT,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     };
     let code = if status == StatusCode::CONFLICT { "key_reused" } else { "refused" };
-    HttpProblem::new(status, code, said).field("rule", rule).field("found", found)
+    HttpProblem::new(status, code, said)
+        .field("rule", refusal.name())
+        .field("refusal", refusal.to_string())
+        .field("found", found(refusal))
 }
 
-/// The name of the rule, and what was found.
-fn rule(refusal: &Refusal) -> (&'static str, Value) {
+/// What was found.
+fn found(refusal: &Refusal) -> Value {
     match refusal {
-        Refusal::SpaceExists { status } => ("space_exists", json!({ "status": status })),
-        Refusal::NoSuchSpace => ("no_such_space", json!({})),
-        Refusal::SpaceDeleted => ("space_deleted", json!({})),
-        Refusal::SpaceArchived => ("space_archived", json!({})),
-        Refusal::StatusUnchanged { status } => ("status_unchanged", json!({ "status": status })),
-        Refusal::Empty { what } => ("empty", json!({ "what": what })),
+        Refusal::SpaceExists { status } => json!({ "status": status }),
+        Refusal::StatusUnchanged { status } => json!({ "status": status }),
+        Refusal::Empty { what } => json!({ "what": what }),
         Refusal::DocumentExists { document_id, path } => {
-            ("document_exists", json!({ "document_id": document_id, "path": path }))
+            json!({ "document_id": document_id, "path": path })
         }
         Refusal::UnknownDocument { document_id } => {
-            ("unknown_document", json!({ "document_id": document_id }))
+            json!({ "document_id": document_id })
         }
         Refusal::PathTaken { path, document_id } => {
-            ("path_taken", json!({ "path": path, "document_id": document_id }))
+            json!({ "path": path, "document_id": document_id })
         }
-        Refusal::UnknownVariable { name } => ("unknown_variable", json!({ "name": name })),
+        Refusal::UnknownVariable { name } => json!({ "name": name }),
         Refusal::RenderRunning { document_id, started } => {
-            ("render_running", json!({ "document_id": document_id, "started": started }))
+            json!({ "document_id": document_id, "started": started })
         }
         Refusal::RenderNotRunning { document_id, found } => {
-            ("render_not_running", json!({ "document_id": document_id, "last": found }))
+            json!({ "document_id": document_id, "last": found })
         }
         Refusal::RenderSuperseded { started, running } => {
-            ("render_superseded", json!({ "started": started, "running": running }))
+            json!({ "started": started, "running": running })
         }
-        Refusal::SyncRunning { started } => ("sync_running", json!({ "started": started })),
-        Refusal::SyncNotRunning => ("sync_not_running", json!({})),
+        Refusal::SyncRunning { started } => json!({ "started": started }),
         Refusal::SyncSuperseded { started, running } => {
-            ("sync_superseded", json!({ "started": started, "running": running }))
+            json!({ "started": started, "running": running })
         }
         Refusal::NoConflict { document_id } => {
-            ("no_conflict", json!({ "document_id": document_id }))
+            json!({ "document_id": document_id })
         }
-        Refusal::KeyReused { key, space_id, type_name, position } => (
-            "key_reused",
-            json!({
-                "key": key.as_str(),
-                "space_id": space_id,
-                "event_type": type_name,
-                "position": position,
-            }),
-        ),
-        Refusal::UnknownType(_) => ("unknown_type", json!({})),
-        Refusal::ReservedType { name } => ("reserved_type", json!({ "event_type": name })),
-        Refusal::ExtraKey(_) => ("extra_key", json!({})),
-        Refusal::KeyInPayload { key } => ("key_in_payload", json!({ "key": key })),
-        Refusal::ConditionFailed { .. } => ("condition_failed", json!({})),
-        Refusal::Limit(_) => ("limit", json!({})),
-        _ => ("other", json!({})),
+        Refusal::KeyReused { key, space_id, type_name, position } => json!({
+            "key": key.as_str(),
+            "space_id": space_id,
+            "event_type": type_name,
+            "position": position,
+        }),
+        Refusal::ReservedType { name } => json!({ "event_type": name }),
+        Refusal::KeyInPayload { key } => json!({ "key": key }),
+        _ => json!({}),
     }
 }
 

@@ -141,6 +141,10 @@ impl From<SubscribeError> for HttpProblem {
             SubscribeError::BeyondHead { asked, head } => Self::beyond_head(asked, head),
             SubscribeError::Read(error) => error.into(),
             SubscribeError::Storage(error) => error.into(),
+            SubscribeError::Unknown { name } => {
+                let detail = SubscribeError::Unknown { name: name.clone() };
+                Self::not_found("unknown_subscription", detail).field("subscription", name)
+            }
             other => Self::internal("subscribe", &other),
         }
     }

@@ -138,7 +138,7 @@ async fn command(
 fn shown(error: CommandError, access: &CallerAccess) -> HttpProblem {
     match error.refusal() {
         Some(Refusal::KeyReused { space_id, .. }) if !access.sees(space_id) => {
-            let detail = "the idempotency key stands for another command";
+            let detail = "the idempotency key was given to another command";
             HttpProblem::new(StatusCode::CONFLICT, "key_reused", detail)
         }
         _ => error.into(),

@@ -49,9 +49,16 @@ pub(super) struct EventPage {
 
 impl EventPage {
     pub(super) fn into_answer(self) -> Response {
+        self.into_answer_with(b"")
+    }
+
+    /// The answer with further members, each after a comma.
+    pub(super) fn into_answer_with(self, more: &[u8]) -> Response {
         let Self { mut json, next, head, .. } = self;
-        let end = format!("],\"next\":{next},\"head\":{head}}}");
+        let end = format!("],\"next\":{next},\"head\":{head}");
         json.extend_from_slice(end.as_bytes());
+        json.extend_from_slice(more);
+        json.push(b'}');
         negotiated_answer(MediaType::Json, json, CacheRule::NoStore)
     }
 }

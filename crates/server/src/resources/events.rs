@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderMap, Uri},
     response::Response,
 };
-use spacefold::{Position, Revision, event::EventFilter};
+use spacefold::{EventId, Position, Revision, event::EventFilter};
 
 use super::{event_pages, live_events};
 use crate::{
@@ -20,11 +20,12 @@ use crate::{
     path_ids::PathIds,
     problem::HttpProblem,
     selection::{WrittenFilter, WrittenReading, check_timeline},
+    served_store::ServedStore,
     tokens::TokenRight,
 };
 
 /// `GET /v1/events`
-pub(super) async fn list(
+pub(crate) async fn list(
     State(app): State<App>,
     access: CallerAccess,
     uri: Uri,
@@ -44,7 +45,9 @@ pub(super) async fn list(
     let wait = if media_type == Json { given.duration("wait")? } else { None };
     given.finish()?;
     match wait {
-        Some(wait) => live_events::long_poll(&app, filter, &reading, wait).await,
+        Some(wait) => {
+            Ok(live_events::waited_page(&app, filter, &reading, wait).await?.into_answer())
+        }
         None => event_pages::answer_of(&app, reading, media_type).await,
     }
 }
@@ -66,7 +69,7 @@ pub(super) async fn query(
     event_pages::answer_of(&app, reading, media_type).await
 }
 
-/// `GET /v1/events/{position}`
+/// `GET /v1/events/{position}`, or by its id
 pub(super) async fn one(
     State(app): State<App>,
     access: CallerAccess,
@@ -78,31 +81,67 @@ pub(super) async fn one(
     let mut given = Parameters::of(&uri)?;
     let names_timeline = check_timeline(&app, given.text("timeline")?.as_deref())?;
     given.finish()?;
-    let text = ids.text("position");
-    let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    let position = digits.and_then(|digits| digits.parse().ok()).map(Position::new);
-    let position = position.ok_or_else(|| {
-        HttpProblem::bad_request("invalid_path", "a position is a whole number below 2^64")
-    })?;
-    let event = app
-        .ask(move |store| {
-            let page = store.log().page_at(position)?;
-            let mut out = Vec::new();
-            if let Some(event) = page.as_ref().and_then(|page| page.events().next()) {
-                let event = event?;
-                access.require_sight(event.space_id)?;
-                event.write_json(&mut out);
-                return Ok(out);
-            }
-            Err(match store.durable_head() {
-                head if position > head => HttpProblem::beyond_head(position, head),
-                _ => HttpProblem::not_found("unknown_position", "positions of events begin at 1"),
-            })
-        })
-        .await?;
-    let cache = if names_timeline { CacheRule::Immutable } else { CacheRule::Revalidate };
+    let asked = AskedEvent::of(ids.text("position"))?;
+    let cache = match asked {
+        AskedEvent::At(_) if names_timeline => CacheRule::Immutable,
+        _ => CacheRule::Revalidate,
+    };
+    let (position, event) = app.ask(move |store| asked.read(store, &access)).await?;
     let tag = EntityTag::of_position(app.identity().timeline, position);
     tagged(&headers, &tag, cache, || Ok(answer(MediaType::Json, event, cache)))
+}
+
+/// What names an event.
+#[derive(Clone, Copy)]
+enum AskedEvent {
+    At(Position),
+    Id(EventId),
+}
+
+impl AskedEvent {
+    fn of(text: &str) -> Result<Self, HttpProblem> {
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        let named = match is_number {
+            true => text.parse().ok().map(|position| Self::At(Position::new(position))),
+            false => text.parse().ok().map(Self::Id),
+        };
+        named.ok_or_else(|| {
+            let detail = "an event is named by its position, a whole number below 2^64, or its id";
+            HttpProblem::bad_request("invalid_path", detail)
+        })
+    }
+
+    /// Where the event is, and its JSON.
+    fn read(
+        self,
+        store: &ServedStore,
+        access: &CallerAccess,
+    ) -> Result<(Position, Vec<u8>), HttpProblem> {
+        let position = match self {
+            Self::At(position) => Some(position),
+            Self::Id(id) => store.find_event(id)?,
+        };
+        let page = position.map(|position| store.log().page_at(position)).transpose()?.flatten();
+        let event = page.as_ref().and_then(|page| page.events().next()).transpose()?;
+        match (self, event) {
+            (Self::At(position), Some(event)) => {
+                access.require_sight(event.space_id)?;
+                Ok((position, event.to_json().into_bytes()))
+            }
+            (Self::At(position), None) => Err(match store.durable_head() {
+                head if position > head => HttpProblem::beyond_head(position, head),
+                _ => HttpProblem::not_found("unknown_position", "positions of events begin at 1"),
+            }),
+            (Self::Id(_), Some(event)) if access.sees(event.space_id) => {
+                Ok((event.position, event.to_json().into_bytes()))
+            }
+            // Of others it is not told whether it is there.
+            (Self::Id(id), _) => {
+                let detail = format_args!("there is no event {id}");
+                Err(HttpProblem::not_found("unknown_event", detail).field("event_id", id))
+            }
+        }
+    }
 }
 
 /// `GET /v1/spaces/{space}/history`

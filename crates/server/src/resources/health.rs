@@ -2,6 +2,7 @@
 
 use axum::{extract::State, response::Response};
 use serde::Serialize;
+use spacefold::{Position, log::ReadRequest};
 
 use crate::{
     answer::json, app::App, entity_tag::CacheRule, problem::HttpProblem, served_store::ServedStore,
@@ -33,7 +34,7 @@ pub(super) async fn ready(State(app): State<App>) -> Result<Response, HttpProble
     let appends = app
         .ask(move |store| {
             // A store that is closed says so.
-            store.log().page_at(spacefold::Position::new(1))?;
+            store.log().read(&ReadRequest::from(Position::new(1)).limit(1))?;
             Ok(match store {
                 ServedStore::Open(spaces) => is_writable && spaces.log().known_refusal().is_none(),
                 ServedStore::Followed(_) => false,

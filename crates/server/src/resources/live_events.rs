@@ -1,6 +1,10 @@
 //! Events as they come: streams, and requests that wait.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::{Future, pending},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     body::Bytes,
@@ -15,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::event_pages;
+use super::event_pages::{self, EventPage};
 use crate::{
     accept::MediaType,
     access::CallerAccess,
@@ -27,6 +31,7 @@ use crate::{
     parameters::invalid,
     pooled_subscriber::PooledSubscriber,
     problem::HttpProblem,
+    receiving_sessions::{ReceivingSession, SessionEnd, SessionGuard},
     selection::{Begin, EventReading},
 };
 
@@ -67,11 +72,46 @@ pub(super) async fn stream(
         (Vec::new(), app.ask(move |store| Ok(store.subscribe(subscription)?)).await?)
     };
     let subscriber = PooledSubscriber::new(app.pool(), subscriber);
-    let (out, body) = channel_body();
     let access = reading.access.clone();
-    let stream = LiveStream { app: app.clone(), subscriber, out, access, _leave: leave };
+    Ok(begin_stream(app, subscriber, access, (None, leave), states))
+}
+
+/// What a durable subscription has not acknowledged, as a stream, for as long as its session is.
+pub(super) async fn stream_of_session(
+    app: &App,
+    subscription: Subscription,
+    access: CallerAccess,
+    (guard, leave): (SessionGuard, OwnedSemaphorePermit),
+) -> Result<Response, HttpProblem> {
+    let subscription = subscription.heartbeat(app.limits().stream_heartbeat);
+    let subscriber = app.ask(move |store| Ok(store.subscribe(subscription)?)).await?;
+    let subscriber = PooledSubscriber::new(app.pool(), subscriber);
+    Ok(begin_stream(app, subscriber, access, (Some(guard), leave), Vec::new()))
+}
+
+fn begin_stream(
+    app: &App,
+    subscriber: PooledSubscriber,
+    access: CallerAccess,
+    (guard, leave): (Option<SessionGuard>, OwnedSemaphorePermit),
+    states: Vec<Snapshot>,
+) -> Response {
+    let (out, body) = channel_body();
+    let session = guard.as_ref().map(|guard| Arc::clone(&guard.session));
+    if let Some(session) = &session {
+        session.writes_to(&out);
+    }
+    let stream = LiveStream {
+        app: app.clone(),
+        subscriber,
+        out,
+        access,
+        session,
+        _guard: guard,
+        _leave: leave,
+    };
     tokio::spawn(stream.run(states));
-    Ok(negotiated_answer(MediaType::EventStream, body, CacheRule::NoStore))
+    negotiated_answer(MediaType::EventStream, body, CacheRule::NoStore)
 }
 
 fn last_event_id(text: &str) -> Result<Position, HttpProblem> {
@@ -107,6 +147,9 @@ struct LiveStream {
     subscriber: PooledSubscriber,
     out: Sender<Bytes>,
     access: CallerAccess,
+    /// Of a durable subscription, what its acknowledgements are of.
+    session: Option<Arc<ReceivingSession>>,
+    _guard: Option<SessionGuard>,
     _leave: OwnedSemaphorePermit,
 }
 
@@ -116,6 +159,8 @@ enum Over {
     Gone,
     /// The server ends, or the store was closed.
     Ending,
+    /// Its durable subscription is somebody else's.
+    SessionEnded(SessionEnd),
     Failed(HttpProblem),
 }
 
@@ -128,15 +173,24 @@ impl From<HttpProblem> for Over {
 impl LiveStream {
     async fn run(mut self, states: Vec<Snapshot>) {
         let (out, drain) = (self.out.clone(), self.app.settings().drain.clone());
+        let session = self.session.clone();
+        let session_end = async {
+            match session {
+                Some(session) => session.over().await,
+                None => pending().await,
+            }
+        };
         let over = tokio::select! {
             () = out.closed() => Over::Gone,
             () = drain.started() => Over::Ending,
+            end = session_end => Over::SessionEnded(end),
             over = self.write(states) => over,
         };
         let position = self.subscriber.position();
         let closing = match over {
             Over::Gone => return,
             Over::Ending => event("closing", None, &json!({ "reason": "ending" })),
+            Over::SessionEnded(end) => event("closing", None, &json!({ "reason": end.name() })),
             Over::Failed(problem) => {
                 tracing::warn!(%problem, "a stream is over");
                 let problem: serde_json::Value =
@@ -159,9 +213,13 @@ impl LiveStream {
 
     async fn write_on(&mut self, states: Vec<Snapshot>) -> Result<(), Over> {
         self.send(Bytes::from_static(HELLO)).await?;
+        self.write_session().await?;
         self.write_states(states).await?;
         let mut told = Position::START;
         while let Some(delivery) = self.subscriber.next().await? {
+            if let Some(session) = &self.session {
+                session.give(self.subscriber.position());
+            }
             match delivery {
                 Delivery::Events(page) => {
                     let text = PageText::new(page, EventForm::Streamed, self.access.clone());
@@ -186,6 +244,16 @@ impl LiveStream {
             }
         }
         Ok(())
+    }
+
+    /// What acknowledgements are to carry, and behind what the events begin.
+    async fn write_session(&mut self) -> Result<(), Over> {
+        let Some(session) = self.session.clone() else { return Ok(()) };
+        let acknowledged = session.received();
+        let data = json!({
+            "session": session.id, "subscription": session.name, "acknowledged": acknowledged,
+        });
+        self.send(event("session", None, &data)).await
     }
 
     /// The states, none with an id: who comes back before the last one is sent gets all of them anew.
@@ -237,19 +305,22 @@ fn event(name: &str, id: Option<Position>, data: &impl Serialize) -> Bytes {
     format!("event: {name}\n{id}data: {data}\n\n").into()
 }
 
-/// `GET /v1/events` that waits until there is something.
-pub(super) async fn long_poll(
+/// A page of events, once there is something.
+pub(super) async fn waited_page(
     app: &App,
     filter: EventFilter,
     reading: &EventReading,
     wait: Duration,
-) -> Result<Response, HttpProblem> {
+) -> Result<EventPage, HttpProblem> {
     check_wait(app, wait)?;
     let after = event_pages::begin_of(app, reading).await?;
     let page = event_pages::page_of(app, reading, after).await?;
     // A page that ended early says where to go on.
     if !page.is_empty || page.next < page.head || reading.to.is_some_and(|to| to <= page.head) {
-        return Ok(page.into_answer());
+        return Ok(page);
+    }
+    if wait.is_zero() {
+        return Ok(page);
     }
     let _leave = app.stream()?;
     let subscription = Subscription::after(page.next).matching(filter).named("http");
@@ -270,7 +341,7 @@ pub(super) async fn long_poll(
         }
     };
     until(app, wait, something).await;
-    Ok(event_pages::page_of(app, reading, page.next).await?.into_answer())
+    event_pages::page_of(app, reading, page.next).await
 }
 
 /// Waits until a position is durable.

@@ -66,6 +66,9 @@ struct PrintedLinks {
     spaces: &'static str,
     space: &'static str,
     contents: &'static str,
+    subscriptions: &'static str,
+    projections: &'static str,
+    jobs: &'static str,
     info: &'static str,
 }
 
@@ -76,6 +79,9 @@ const LINKS: PrintedLinks = PrintedLinks {
     spaces: "/v1/spaces",
     space: "/v1/spaces/{space}",
     contents: "/v1/contents/{hash}",
+    subscriptions: "/v1/subscriptions",
+    projections: "/v1/projections",
+    jobs: "/v1/jobs",
     info: "/v1/info",
 };
 

@@ -3,11 +3,11 @@
 use axum::{
     body::Bytes,
     extract::State,
-    http::{HeaderMap, Uri},
+    http::{HeaderMap, HeaderName, Uri},
     response::Response,
 };
 use serde::Serialize;
-use spacefold::{Change, Moment, Position, Revision};
+use spacefold::{Change, Moment, Position, Revision, Snapshot};
 
 use super::live_events;
 use crate::{
@@ -39,6 +39,9 @@ struct PrintedChanges<'a> {
     next: Option<usize>,
 }
 
+/// The position that a state is of, where it does not say so itself.
+const STATE_POSITION: HeaderName = HeaderName::from_static("spacefold-position");
+
 /// `GET /v1/spaces/{space}`
 pub(super) async fn state(
     State(app): State<App>,
@@ -49,16 +52,27 @@ pub(super) async fn state(
 ) -> Result<Response, HttpProblem> {
     let space_id = ids.id("space")?;
     access.require_of(TokenRight::Read, &space_id)?;
+    let media_type = negotiated(&headers, &[MediaType::Json, MediaType::State])?;
     let mut given = Parameters::of(&uri)?;
     let moment = AskedMoment::of(&mut given, &app)?;
     let after = given.number("after")?.map(Position::new);
     let wait = given.duration("wait")?;
     given.finish()?;
+    if moment.moment.is_some() && (after.is_some() || wait.is_some()) {
+        return Err(invalid("after", "a state of the past is there already"));
+    }
+    match (after, wait) {
+        (Some(after), wait) => {
+            live_events::wait_for(&app, after, wait.unwrap_or_default()).await?;
+        }
+        (None, Some(_)) => return Err(invalid("wait", "it waits for a position: add after")),
+        (None, None) => {}
+    }
+    if media_type == MediaType::State {
+        return stored_form(&app, space_id, moment, after).await;
+    }
     let cache = moment.cache();
     if moment.moment.is_some() {
-        if after.is_some() || wait.is_some() {
-            return Err(invalid("after", "a state of the past is there already"));
-        }
         let known = headers.clone();
         let (tag, body) = app
             .ask(move |store| {
@@ -72,28 +86,48 @@ pub(super) async fn state(
             })
             .await?;
         let body = body.unwrap_or_default();
-        return tagged(&headers, &tag, cache, || Ok(answer(MediaType::Json, body, cache)));
+        return tagged(&headers, &tag, cache, || Ok(negotiated_answer(media_type, body, cache)));
     }
-    match (after, wait) {
-        (Some(after), wait) => {
-            live_events::wait_for(&app, after, wait.unwrap_or_default()).await?;
-        }
-        (None, Some(_)) => return Err(invalid("wait", "it waits for a position: add after")),
-        (None, None) => {}
-    }
-    let snapshot = app
-        .ask(move |store| match after {
-            Some(after) => Ok(store.snapshot_after(&space_id, after, std::time::Duration::ZERO)?),
-            None => Ok(store.snapshot(&space_id)?),
-        })
-        .await?;
+    let snapshot = app.ask(move |store| now(store, &space_id, after)).await?;
     let tag = EntityTag::of_revision(snapshot.revision());
     if tag.is_known_to(&headers) {
         return tagged(&headers, &tag, cache, || json(&(), cache));
     }
     // A walk over the whole state.
     let body = app.ask(move |_| Ok(snapshot.to_json())).await?;
-    tagged(&headers, &tag, cache, || Ok(answer(MediaType::Json, body, cache)))
+    tagged(&headers, &tag, cache, || Ok(negotiated_answer(media_type, body, cache)))
+}
+
+fn now(
+    store: &ServedStore,
+    space_id: &str,
+    after: Option<Position>,
+) -> Result<Snapshot, HttpProblem> {
+    Ok(match after {
+        Some(after) => store.snapshot_after(space_id, after, std::time::Duration::ZERO)?,
+        None => store.snapshot(space_id)?,
+    })
+}
+
+/// The state in the encoding that it is stored in, for clients of the same version: no cache keeps it.
+async fn stored_form(
+    app: &App,
+    space_id: String,
+    moment: AskedMoment,
+    after: Option<Position>,
+) -> Result<Response, HttpProblem> {
+    let (position, body) = app
+        .ask(move |store| {
+            let snapshot = match moment.moment {
+                Some(moment) => store.at(moment).snapshot(&space_id)?,
+                None => now(store, &space_id, after)?,
+            };
+            Ok((snapshot.position(), snapshot.state().encode()))
+        })
+        .await?;
+    let mut response = negotiated_answer(MediaType::State, body, CacheRule::NoStore);
+    response.headers_mut().insert(STATE_POSITION, position.get().into());
+    Ok(response)
 }
 
 fn asked_for(

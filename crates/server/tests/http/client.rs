@@ -35,7 +35,7 @@ impl Server {
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
             let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
                 told.send(listener.local_addr().unwrap()).unwrap();
                 serve(listener, router(spaces, settings.clone()), &settings).await.unwrap();
             });

@@ -42,6 +42,7 @@ impl Request {
             let mut next = || words.next().expect("an argument");
             match &*word {
                 "-N" => {}
+                "-o" => drop(next()),
                 "-X" => method = Some(next()),
                 "-d" => body = next(),
                 "-H" => {
@@ -61,8 +62,16 @@ impl Request {
     }
 }
 
+/// The lines of the page, and then those of the page on how to read.
 fn requests() -> Vec<Request> {
-    page().lines().filter(|line| line.starts_with("curl ")).map(Request::of).collect()
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let how_to_read = fs::read_to_string(root.join("docs/guide/how-to-read.md")).unwrap();
+    [page(), how_to_read]
+        .concat()
+        .lines()
+        .filter(|line| line.starts_with("curl "))
+        .map(Request::of)
+        .collect()
 }
 
 #[test]
@@ -70,9 +79,13 @@ fn every_line_of_the_page_is_answered_well() {
     let server = Server::of(Spacefold::in_memory().unwrap());
     let requests = requests();
     assert!(requests.len() > 25, "where are the lines?");
+    let (mut session, mut job) = (String::new(), String::new());
     for request in requests {
+        let said =
+            |(name, value): &(String, String)| (name.clone(), value.replace("$SESSION", &session));
+        let headers: Vec<(String, String)> = request.headers.iter().map(said).collect();
         let headers: Vec<(&str, &str)> =
-            request.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+            headers.iter().map(|(name, value)| (&**name, &**value)).collect();
         if headers.contains(&("Accept", "text/event-stream")) {
             let mut stream = server.stream(&request.path, &[]);
             assert_eq!(stream.status, 200, "{}", request.path);
@@ -80,9 +93,16 @@ fn every_line_of_the_page_is_answered_well() {
             continue;
         }
         let body = request.body.as_bytes();
-        let answer = server.send(request.method(), &request.path, &headers, body);
+        let path = request.path.replace("$JOB", &job);
+        let answer = server.send(request.method(), &path, &headers, body);
         assert!((200..300).contains(&answer.status), "{}: {}", request.path, answer.text());
-        assert!(!answer.body.is_empty(), "{}", request.path);
+        assert_eq!(answer.body.is_empty(), answer.status == 204, "{}", request.path);
+        if let Some(begun) = answer.headers.get("spacefold-session") {
+            session.clone_from(begun);
+        }
+        if let Some(begun) = answer.headers.get("location") {
+            job = begun.rsplit('/').next().unwrap().to_owned();
+        }
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::{
     io::{Read, Write},
+    net::TcpStream,
     time::Duration,
 };
 
 use serde_json::json;
 use spacefold::Spacefold;
-use spacefold_server::Settings;
+use spacefold_server::{Settings, TokenFile, TokenGrant, TokenRight};
 
 use crate::client::{Server, handbook};
 
@@ -170,7 +171,7 @@ fn deep_and_wide_json_is_refused_without_harm() {
 #[test]
 fn paths_and_methods_that_are_not_there_are_told() {
     let (_spaces, server) = Server::of_handbook();
-    for path in ["/", "/v1/", "/v2", "/v1/spaces/", "/v1/spaces/a/b/c", "//v1", "/v1/events/1/2"] {
+    for path in ["/v1/", "/v2", "/v1/spaces/", "/v1/spaces/a/b/c", "//v1", "/v1/events/1/2"] {
         server.get(path).problem(404, "unknown_path");
     }
     for (method, path) in [
@@ -201,17 +202,59 @@ fn one_connection_answers_many_requests() {
     for n in 1..=8 {
         let request = format!("GET /v1/events/{n} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         connection.write_all(request.as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        let mut byte = [0];
-        while !answer.ends_with(b"\r\n\r\n") {
-            connection.read_exact(&mut byte).unwrap();
-            answer.push(byte[0]);
-        }
-        let head = String::from_utf8(answer).unwrap().to_ascii_lowercase();
-        let length = head.split("content-length: ").nth(1).unwrap();
-        let mut body = vec![0; length.split("\r\n").next().unwrap().parse().unwrap()];
-        connection.read_exact(&mut body).unwrap();
+        let (_, body) = read_answer(&mut connection);
         let event: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(event["position"], n);
     }
+}
+
+/// The head and the body of an answer, on a connection that stays open.
+fn read_answer(connection: &mut TcpStream) -> (String, Vec<u8>) {
+    let mut answer = Vec::new();
+    let mut byte = [0];
+    while !answer.ends_with(b"\r\n\r\n") {
+        connection.read_exact(&mut byte).unwrap();
+        answer.push(byte[0]);
+    }
+    let head = String::from_utf8(answer).unwrap().to_ascii_lowercase();
+    let length = head.split("content-length: ").nth(1).unwrap();
+    let mut body = vec![0; length.split("\r\n").next().unwrap().parse().unwrap()];
+    connection.read_exact(&mut body).unwrap();
+    (head, body)
+}
+
+/// `SPACEFOLD_HOSTILE_ATTEMPTS` attempts, 2,000 unless told, over as many connections as a fiftieth of
+/// that, fewer than may be open at a time.
+#[test]
+fn guessed_tokens_let_nobody_in_and_harm_nobody() {
+    let attempts = std::env::var("SPACEFOLD_HOSTILE_ATTEMPTS");
+    let attempts: usize = attempts.map_or(2_000, |count| count.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = TokenFile::at(folder.path().join("tokens.json"));
+    let good = tokens.create(TokenGrant::new(TokenRight::ALL, ["*".parse().unwrap()])).unwrap();
+    let id = good.split('_').nth(1).unwrap();
+    let mut settings = Settings::default();
+    settings.tokens = Some(tokens);
+    let most = settings.limits.max_connections;
+    let server = Server::with(handbook(), settings);
+    let connections = (attempts / 50).clamp(1, most);
+    let mut open: Vec<TcpStream> = (0..connections).map(|_| server.connect()).collect();
+    let mut refused = 0;
+    while refused < attempts {
+        for (n, connection) in open.iter_mut().enumerate() {
+            let guess = format!("sfk1_{id}_{:064x}", refused + n);
+            let request = format!(
+                "GET /v1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {guess}\r\n\r\n"
+            );
+            connection.write_all(request.as_bytes()).unwrap();
+        }
+        for connection in &mut open {
+            let (head, _) = read_answer(connection);
+            assert!(head.starts_with("http/1.1 401"), "{head}");
+        }
+        refused += connections;
+    }
+    drop(open);
+    let bearer = format!("Bearer {good}");
+    assert_eq!(server.get_with("/v1", &[("Authorization", &bearer)]).status, 200);
 }

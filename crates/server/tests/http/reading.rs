@@ -415,3 +415,71 @@ fn a_search_that_finds_nothing_ends_in_time() {
     let lines = [("Accept", "application/x-ndjson")];
     assert_eq!(server.get_with("/v1/events?source=nobody", &lines).text(), "");
 }
+
+#[test]
+fn a_state_as_it_is_stored_is_the_state_itself() {
+    let (spaces, server) = Server::of_handbook();
+    let stored = [("Accept", "application/vnd.spacefold.state")];
+    for (path, position) in [("/v1/spaces/handbook", 8), ("/v1/spaces/handbook?at=3", 3)] {
+        let answer = server.get_with(path, &stored);
+        assert_eq!((answer.status, answer.headers["cache-control"].as_str()), (200, "no-store"));
+        assert_eq!(answer.headers["spacefold-position"], position.to_string());
+        let state = spacefold::state::SpaceState::decode(answer.body).unwrap();
+        let expected = spaces.at(Position::new(position)).snapshot("handbook").unwrap();
+        assert_eq!(state, **expected.state());
+    }
+    server.get_with("/v1/spaces/nowhere", &stored).problem(404, "unknown_space");
+    server.get_with("/v1/spaces/handbook?at=9", &stored).problem(404, "beyond_head");
+    let other = [("Accept", "text/html")];
+    server.get_with("/v1/spaces/handbook", &other).problem(406, "not_acceptable");
+}
+
+#[test]
+fn an_event_is_found_by_its_id_and_a_position_by_its_time() {
+    let (spaces, server) = Server::of_handbook();
+    let page = spaces.log().page_at(Position::new(4)).unwrap().unwrap();
+    let event = page.events().next().unwrap().unwrap();
+    let found = server.get(&format!("/v1/events/{}", event.event_id)).ok();
+    assert_eq!(found, server.get("/v1/events/4").ok());
+    let unknown = "/v1/events/0197a6bc-0000-7000-8000-000000000000";
+    server.get(unknown).problem(404, "unknown_event");
+    for path in ["/v1/events/x", "/v1/events/-1", "/v1/events/18446744073709551616"] {
+        server.get(path).problem(400, "invalid_path");
+    }
+    assert_eq!(server.get("/v1/position?as_of=2100-01-01").ok(), json!({ "position": 8 }));
+    assert_eq!(server.get("/v1/position?as_of=2000-01-01").ok(), json!({ "position": 0 }));
+    server.get("/v1/position").problem(400, "invalid_parameter");
+    server.get("/v1/position?as_of=yesterday").problem(400, "invalid_parameter");
+}
+
+#[test]
+fn the_projections_that_come_with_a_store_are_asked() {
+    let (spaces, server) = Server::of_handbook();
+    let hash = spacefold::content::ContentHash::of(b"# Hello").to_string();
+    let found = server.get(&format!("/v1/occurrences?hash={hash}")).ok();
+    let expected = spaces.projections().occurrences(hash.as_str()).unwrap();
+    assert_eq!(found, serde_json::to_value(&expected).unwrap());
+    assert_eq!(found[0]["document_id"], "intro");
+    assert_eq!(server.get("/v1/occurrences?hash=nothing").ok(), json!([]));
+    server.get("/v1/occurrences").problem(400, "invalid_parameter");
+
+    let counts = server.get("/v1/activity?type=document.*").ok();
+    let counts = counts.as_array().unwrap();
+    assert_eq!(counts.iter().map(|count| count["events"].as_u64().unwrap()).sum::<u64>(), 4);
+    assert_eq!(server.get("/v1/activity?to=2000-01-01").ok(), json!([]));
+    for wrong in ["type=space.eaten", "from=2026-02-30", "x=1"] {
+        assert_eq!(server.get(&format!("/v1/activity?{wrong}")).status, 400, "{wrong}");
+    }
+
+    spaces.append([SpaceEvent::sync_conflict("handbook", "intro", "here", "there")]).unwrap();
+    let problems = server.get("/v1/problems?space=handbook").ok();
+    assert_eq!(
+        (&problems[0]["kind"], &problems[0]["local_hash"]),
+        (&json!("sync_conflict"), &json!("here"))
+    );
+    assert_eq!(server.get("/v1/problems?kind=failed_render").ok(), json!([]));
+    server.get("/v1/problems?kind=trouble").problem(400, "invalid_parameter");
+    let info = server.get("/v1/info").ok();
+    assert_eq!((&info["spaces"], &info["accepts_appends"]), (&json!(2), &json!(true)));
+    assert_eq!(info["events_by_type"]["space.created"], 2);
+}

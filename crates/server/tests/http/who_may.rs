@@ -47,12 +47,16 @@ fn activated(space_id: &str) -> serde_json::Value {
     json!({ "events": [{ "event_type": "space.activated", "space_id": space_id }] })
 }
 
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 17] = [
     "/v1",
     "/v1/info",
     "/v1/events",
     "/v1/events?wait=1s",
     "/v1/events/1",
+    "/v1/position?as_of=2100-01-01",
+    "/v1/occurrences?hash=x",
+    "/v1/activity",
+    "/v1/problems",
     "/v1/spaces",
     "/v1/spaces/handbook",
     "/v1/spaces/handbook?at=3",
@@ -198,6 +202,21 @@ fn of_other_spaces_nothing_is_shown_or_done() {
     archive.problem(403, "space_not_allowed");
     let hash = ContentHash::of(b"# Hello");
     guarded.get(&format!("/v1/contents/{hash}"), &guide).problem(403, "space_not_allowed");
+    let nowhere = guarded.get(&format!("/v1/occurrences?hash={hash}"), &guide);
+    assert_eq!(nowhere.ok(), json!([]));
+    guarded.get("/v1/activity", &guide).problem(403, "space_not_allowed");
+    guarded.get("/v1/problems?space=handbook", &guide).problem(403, "space_not_allowed");
+    let all = guarded.token(&[TokenRight::Read], &["*"]);
+    for (position, seen) in [(1, false), (7, true)] {
+        let event = guarded.get(&format!("/v1/events/{position}"), &all).ok();
+        let by_id = format!("/v1/events/{}", event["event_id"].as_str().unwrap());
+        let found = guarded.get(&by_id, &guide);
+        if seen {
+            assert_eq!(found.ok(), event);
+        } else {
+            found.problem(404, "unknown_event");
+        }
+    }
     let headers = [("Authorization", &*guide)];
     let put = guarded.server.send("PUT", &format!("/v1/contents/{hash}"), &headers, b"# Hello");
     put.problem(403, "space_not_allowed");
@@ -244,4 +263,51 @@ fn streams_and_long_polls_show_what_the_token_is_for() {
     ] {
         assert_eq!(server.stream(path, &headers).status, status, "{path}");
     }
+}
+
+#[test]
+fn subscriptions_are_of_who_sees_all_that_passes() {
+    let guarded = Guarded::new();
+    let all = guarded.token(&TokenRight::ALL, &["*"]);
+    let guide = guarded.token(&[TokenRight::Read], &["guide"]);
+    let put = |name: &str, token: &str, body: &serde_json::Value| {
+        let headers = [("Authorization", token), ("Content-Type", "application/json")];
+        let path = format!("/v1/subscriptions/{name}");
+        guarded.server.send("PUT", &path, &headers, body.to_string().as_bytes())
+    };
+    let of_guide = json!({ "filter": { "space": "guide" } });
+    put("theirs", &guide, &of_guide).problem(403, "right_missing");
+    put("theirs", &guide, &json!({})).problem(403, "space_not_allowed");
+    assert_eq!(put("theirs", &all, &of_guide).status, 201);
+    assert_eq!(put("all", &all, &json!({})).status, 201);
+    // What is as it says is only looked at.
+    assert_eq!(put("theirs", &guide, &of_guide).status, 200);
+    put("theirs", &guide, &json!({ "filter": { "space": "guide" }, "after": 3 }))
+        .problem(403, "right_missing");
+
+    let listed = guarded.get("/v1/subscriptions", &guide).ok();
+    assert_eq!(listed["subscriptions"].as_array().unwrap().len(), 1);
+    for path in ["", "/events", "/parked"] {
+        let path = format!("/v1/subscriptions/all{path}");
+        guarded.get(&path, &guide).problem(403, "space_not_allowed");
+    }
+    let page = guarded.get("/v1/subscriptions/theirs/events", &guide).ok();
+    assert_eq!(page["events"][0]["position"], 7);
+    let session = page["session"].as_str().unwrap();
+    let with_session = |token: &str, rest: &str, body: &str| {
+        let headers = [("Authorization", token), ("Spacefold-Session", session)];
+        guarded.server.post_with(&format!("/v1/subscriptions/theirs{rest}"), &headers, body)
+    };
+    with_session(&guide, "/parked", r#"{"position": 7, "reason": "r"}"#).ok();
+    assert_eq!(with_session(&guide, "/ack", r#"{"position": 8}"#).ok()["acknowledged"], 8);
+    with_session(&guide, "/parked/7/retry", "").problem(403, "right_missing");
+    with_session(&guide, "/parked/7/discard", "").ok();
+    let append = guarded.token(&[TokenRight::Append, TokenRight::Admin], &["*"]);
+    with_session(&append, "/ack", r#"{"position": 8}"#).problem(403, "right_missing");
+    let delete = |token: &str| {
+        let headers = [("Authorization", token)];
+        guarded.server.send("DELETE", "/v1/subscriptions/theirs?takeover=1", &headers, b"")
+    };
+    delete(&guide).problem(403, "right_missing");
+    assert_eq!(delete(&all).status, 204);
 }

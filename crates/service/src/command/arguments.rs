@@ -75,15 +75,18 @@ macro_rules! arguments {
         ),* $(,)? })?;
     )*) => {
         impl Command {
-            /// The name of the operation.
-            pub(crate) const fn operation(&self) -> &'static str {
+            /// The name of its [operation](Self::OPERATIONS).
+            #[must_use]
+            pub const fn operation(&self) -> &'static str {
                 match self {
                     $( Self::$command { .. } => stringify!($method), )*
                 }
             }
 
-            /// The fields by their names, without those that are left out.
-            pub(crate) fn arguments(&self) -> Object {
+            /// Its fields by their names, as JSON, without those that are left out: what the interface over
+            /// HTTP takes.
+            #[must_use]
+            pub fn arguments(&self) -> Object {
                 let mut arguments = Object::new();
                 match self {
                     $( Self::$command $({ $($field),* })? => {

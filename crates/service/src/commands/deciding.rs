@@ -129,7 +129,7 @@ impl<'a> Deciding<'a> {
     }
 
     /// Marks the documents stale that a completed render shows with other content than they have, for
-    /// whoever follows the events.
+    /// followers of the events.
     pub(super) fn mark_unshown(
         &mut self,
         completion: &Command,

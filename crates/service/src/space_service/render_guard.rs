@@ -18,7 +18,7 @@ const PANICKED: &str = "the thread that rendered has panicked";
 ///
 /// Content that is read once there is a guard is what the render shows. A document whose content has
 /// changed by the time it completes [needs another render](SpaceState::needs_render), and is
-/// [marked stale](SpaceState::is_stale) in the same append, so that whoever follows the events is told.
+/// [marked stale](SpaceState::is_stale) in the same append, so that followers of the events are told.
 ///
 /// # Blocking
 /// Dropping it before it has ended records an event, and so blocks until that is on disk, as
@@ -65,7 +65,7 @@ impl RenderGuard {
         Ok(guard)
     }
 
-    /// Where the event stands that says that the render began.
+    /// The position of the event that says that the render began.
     #[must_use]
     pub const fn started(&self) -> Position {
         self.started

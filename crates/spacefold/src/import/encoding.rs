@@ -156,7 +156,7 @@ impl LineEncoder<'_> {
         ReadBlock { text, ..read }
     }
 
-    /// Adds the events of a part, and begins the next one, of about so many bytes of text.
+    /// Adds the events of a part, and begins the next one, of about this many bytes of text.
     fn close(&self, part: OpenPart, read: &mut ReadBlock, text_left: usize) -> OpenPart {
         if part.encoder.is_empty() {
             return part;

@@ -108,7 +108,7 @@ impl ProjectionsHandle<'_> {
         Ok(infos)
     }
 
-    /// Tries the event again that a paused projection stands in front of, and folds on.
+    /// Tries the event again that a paused projection is at, and folds on.
     ///
     /// # Errors
     /// [`CatchUpError::Paused`] when it fails again; [`CatchUpError::UnknownProjection`].
@@ -116,7 +116,7 @@ impl ProjectionsHandle<'_> {
         self.0.engine.views.projections().resume(name)
     }
 
-    /// Leaves the event out that a paused projection stands in front of, for ever, in rebuilds too,
+    /// Leaves the event out that a paused projection is at, forever, in rebuilds too,
     /// and folds on.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ pub struct SpaceHeader {
     pub status: SpaceStatus,
 }
 
-/// What a document is, but for where its events stand.
+/// What a document is, without the positions of its events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DocumentContent {
@@ -32,7 +32,7 @@ pub struct DocumentContent {
     pub path: String,
 }
 
-/// How a rendering stands, but for where its event does.
+/// How far a rendering is, without the position of its event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RenderOutcome {
@@ -40,7 +40,7 @@ pub struct RenderOutcome {
     pub error: Option<String>,
     /// The hash of what it gave.
     pub output_hash: Option<String>,
-    /// Where it stands.
+    /// Its status.
     pub status: RenderStatus,
 }
 

@@ -24,7 +24,7 @@ const MIN_PACKED_ENTRIES: usize = 512;
 /// Bytes that packed entries are in, shared by all of them.
 pub(crate) type PackedBytes = SharedArc<dyn AsRef<[u8]> + Send + Sync>;
 
-/// The bits of a hash that choose the bucket, in a map of so many keys.
+/// The bits of a hash that choose the bucket, in a map of this many keys.
 pub(crate) fn bucket_bits(len: usize) -> u32 {
     if len < MIN_PACKED_ENTRIES { 0 } else { (len / BUCKET_ENTRIES).ilog2() }
 }
@@ -169,7 +169,7 @@ fn add_parting<'a, V>(
     }
 }
 
-/// The child of so many that a hash leads to, which is left with the bits for those below.
+/// The child of this many that a hash leads to, which is left with the bits for those below.
 fn place(hash: &mut u64, children: usize) -> usize {
     let width = children.trailing_zeros();
     *hash = hash.rotate_left(width);
@@ -196,7 +196,7 @@ impl<V> Bucket<V> {
 }
 
 impl<V> SharedMap<V> {
-    /// The map of so many keys whose buckets are these, in order: `1 << bits` of them, each key in its
+    /// The map of this many keys whose buckets are these, in order: `1 << bits` of them, each key in its
     /// own and nowhere else.
     pub(crate) fn packed(len: usize, bits: u32, buckets: Vec<PackedEntries<V>>) -> Self {
         let root = PackedNode::above(&mut buckets.into_iter(), bits);

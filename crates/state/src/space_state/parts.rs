@@ -66,7 +66,7 @@ named! {
 }
 
 named! {
-    /// Where a rendering stands.
+    /// How far a rendering is.
     RenderStatus {
         /// It began.
         Running = 1, "running",
@@ -115,7 +115,7 @@ pub struct Document {
     pub(super) attributes: Option<Arc<Object>>,
     pub(super) added_position: Position,
     pub(super) updated_position: Position,
-    /// Where the event stands that gave it the content that it has; before the first when it has none.
+    /// The position of the event that gave it the content that it has; before the first when it has none.
     #[serde(skip)]
     pub(super) content_position: Position,
 }
@@ -148,7 +148,7 @@ impl Document {
         self.attributes.as_deref().unwrap_or(&NO_ATTRIBUTES)
     }
 
-    /// Where the event stands that added it.
+    /// The position of the event that added it.
     #[must_use]
     pub const fn added_position(&self) -> Position {
         self.added_position
@@ -220,7 +220,7 @@ impl Render {
         Self { shows, ..self }
     }
 
-    /// Where it stands.
+    /// How far it is.
     #[must_use]
     pub const fn status(&self) -> RenderStatus {
         self.status
@@ -239,22 +239,22 @@ impl Render {
         self.error.as_deref()
     }
 
-    /// Where the event stands that said so.
+    /// The position of the event that said so.
     #[must_use]
     pub const fn position(&self) -> Position {
         self.position
     }
 }
 
-/// Where synchronisation stands.
+/// How far synchronisation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SyncState {
     /// Whether one is under way.
     pub status: SyncStatus,
-    /// Where the event stands that started the one that is under way.
+    /// The position of the event that started the one that is under way.
     pub started: Option<Position>,
-    /// Where the event stands that completed the last one, and when the log took it.
+    /// The position of the event that completed the last one, and when the log took it.
     pub last_completed: Option<(Position, Timestamp)>,
 }
 
@@ -285,7 +285,7 @@ impl Conflict {
         self.remote_hash.as_deref().map(RecordedHash::from)
     }
 
-    /// Where the event stands that opened it.
+    /// The position of the event that opened it.
     #[must_use]
     pub const fn position(&self) -> Position {
         self.position
@@ -327,7 +327,7 @@ impl Anomalies {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Anomaly {
-    /// Where it stands.
+    /// Its position.
     pub position: Position,
     /// Its type.
     pub event_type: EventType,

@@ -58,7 +58,7 @@ fn a_store_that_cannot_be_made_leaves_nothing_behind() {
     let told = EmbeddedLog::open(&dangling).unwrap_err().to_string();
     assert_eq!(
         told,
-        format!("{} is no store: it is a link that leads nowhere", dangling.display())
+        format!("{} is not a store: it is a link that leads nowhere", dangling.display())
     );
 }
 

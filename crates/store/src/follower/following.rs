@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use spacefold_disk::{Access, File};
+use spacefold_disk::{Access, File, FolderLock};
 use spacefold_event_core::{Position, StorageError, StorageErrorKind};
 
 use super::{StoreOwner, journal::JournalCursor};
@@ -37,6 +37,9 @@ const BELIEVED_FOR: Duration = Duration::from_secs(1);
 const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(2), Duration::from_millis(20)];
 /// How often something that does not fit, in another way each time, is read again.
 pub(super) const MAX_READS: usize = 1_000;
+/// Bytes of blocks that one look takes in, for each new segment that has some: what is new is shown
+/// before, and the next look is not far.
+const TAKEN_BYTES: usize = 1 << 20;
 
 /// What has been read of the store that is followed.
 #[derive(Debug)]
@@ -97,7 +100,12 @@ impl Following {
         self.is_told
     }
 
-    /// Shows what has become durable since.
+    /// Whether segments have blocks that the index is yet to take in. Their events are shown.
+    pub(super) fn is_behind(&self, shared: &SharedStore) -> bool {
+        shared.view().index.end() < self.segments.end()
+    }
+
+    /// Shows what has become durable since. Of new segments it takes in a part.
     ///
     /// # Errors
     /// [`OpenError`]: what was shown stays.
@@ -107,7 +115,12 @@ impl Following {
         let hint = self.hint(shared.store_id);
         self.is_told = hint.is_some_and(|hint| hint.incarnation == incarnation);
         let is_fresh = self.looked_at.is_some_and(|then| then.elapsed() < BELIEVED_FOR);
-        if self.is_told && is_fresh && hint.is_some_and(|hint| hint.durable_head <= shown) {
+        if self.is_told
+            && is_fresh
+            && hint.is_some_and(|hint| hint.durable_head <= shown)
+            // What fails is tried again, with all of it.
+            && self.take_in(shared).is_ok()
+        {
             return Ok(());
         }
         if self.found_at.elapsed() >= BELIEVED_FOR {
@@ -191,7 +204,6 @@ impl Following {
         }
         shared.note_sessions(&head.sessions);
         let shown = shared.progress.durable_head();
-        let index_end = shared.view().index.end();
         if head.sealed_through > self.segments.end() || shown < self.segments.end() {
             self.segments.read_on()?;
         }
@@ -206,43 +218,58 @@ impl Following {
         if sealed > shown {
             // What is between is in segments alone.
             self.show_segments(shared, runs)?;
-        } else {
-            if sealed > index_end {
-                self.seal(shared)?;
-            }
+        } else if !runs.is_empty() {
             publish(&mut shared.view_mut(), runs);
+        }
+        // First: who waits for what is new does not wait for what is only sealed.
+        shared.announce();
+        self.take_in(shared)?;
+        Ok(())
+    }
+
+    /// Takes in some of the blocks of new segments, all of whose events are shown already. The more
+    /// segments wait, the more of them, so that they do not become ever more.
+    fn take_in(&self, shared: &SharedStore) -> Result<(), OpenError> {
+        let (mut next, mut last_hash) = {
+            let index = &shared.view().index;
+            (index.end().next(), index.last_hash())
+        };
+        let waiting = self.segments.files_after(next.previous());
+        if waiting == 0 {
+            return Ok(());
+        }
+        // First: a block that others see is one that they can read.
+        shared.sealed.sealed_through(self.segments.end());
+        let mut has_some = false;
+        let max_bytes = TAKEN_BYTES.saturating_mul(waiting);
+        self.segments.some_blocks_from(next, max_bytes, &mut |block, _| {
+            if block.records.first_position() == next && block.previous == last_hash {
+                shared.view_mut().seal(&block.records, block.hash);
+                (next, last_hash) = (block.records.last_position().next(), block.hash);
+                has_some = true;
+            }
+            Ok(())
+        })?;
+        if !has_some {
+            return self.show_anew(shared, Vec::new());
+        }
+        let (has_much, end) = {
+            let index = &shared.view().index;
+            (index.has_much_in_memory(), index.end())
+        };
+        if has_much && let Some(index) = self.newer_index(shared, end) {
+            self.put_in_place(shared, index, Vec::new())?;
+        }
+        if !self.is_behind(shared) {
+            shared.ids.follow(&self.folder.derived(), &self.segments);
         }
         shared.announce();
         Ok(())
     }
 
-    /// Takes in the blocks of new segments, all of whose events are shown already.
-    fn seal(&self, shared: &SharedStore) -> Result<(), OpenError> {
-        // First: a block that others see is one that they can read.
-        shared.sealed.sealed_through(self.segments.end());
-        let from = shared.view().index.end().next();
-        let mut next = from;
-        self.segments.blocks_from(from, &mut |block, _| {
-            if block.records.first_position() == next {
-                shared.view_mut().seal(&block.records, block.hash);
-                next = block.records.last_position().next();
-            }
-            Ok(())
-        })?;
-        if shared.view().index.end() < self.segments.end() {
-            return self.show_anew(shared, Vec::new());
-        }
-        let has_much = shared.view().index.has_much_in_memory();
-        if has_much && let Some(index) = self.newer_index(shared) {
-            return self.show(shared, index, Vec::new());
-        }
-        shared.ids.follow(&self.folder.derived(), &self.segments);
-        Ok(())
-    }
-
     /// Shows new segments, which go further than what is shown, and what is behind them.
     fn show_segments(&self, shared: &SharedStore, runs: Vec<RecordRun>) -> Result<(), OpenError> {
-        if let Some(index) = self.newer_index(shared) {
+        if let Some(index) = self.newer_index(shared, Position::START) {
             return self.show(shared, index, runs);
         }
         // The owner keeps no index, or has not yet: those before are not read once more for that.
@@ -268,13 +295,14 @@ impl Following {
         Ok(())
     }
 
-    /// The index as the owner has kept it since, if that has more blocks.
-    fn newer_index(&self, shared: &SharedStore) -> Option<BlockIndex> {
+    /// The index as the owner has kept it since, if that has more blocks, and ends at a position or
+    /// behind it.
+    fn newer_index(&self, shared: &SharedStore, least_end: Position) -> Option<BlockIndex> {
         let known = {
             let view = shared.view();
             (view.index.epoch(), view.index.kept_blocks())
         };
-        let is_end = |end, hash: &_| self.segments.hash_at(end) == Some(*hash);
+        let is_end = |end, hash: &_| end >= least_end && self.segments.hash_at(end) == Some(*hash);
         shared.kept_index.open_newer(block::genesis(shared.store_id), known, is_end)
     }
 
@@ -296,6 +324,18 @@ impl Following {
         shared.kept_index.catch_up(&mut index, false, &[], &|from, visit| {
             self.segments.blocks_from(from, &mut |block, _| visit(block))
         })?;
+        self.put_in_place(shared, index, runs)?;
+        shared.ids.follow(&self.folder.derived(), &self.segments);
+        Ok(())
+    }
+
+    /// Shows an index, what is known of behind it, and what is new.
+    fn put_in_place(
+        &self,
+        shared: &SharedStore,
+        index: BlockIndex,
+        runs: Vec<RecordRun>,
+    ) -> Result<(), OpenError> {
         let mut view = shared.view_mut();
         let shown = view.durable_head();
         let behind = view.runs_behind(&index);
@@ -313,8 +353,6 @@ impl Following {
         // First: a block that others see is one that they can read.
         shared.sealed.sealed_through(self.segments.end());
         *view = new;
-        drop(view);
-        shared.ids.follow(&self.folder.derived(), &self.segments);
         Ok(())
     }
 
@@ -345,12 +383,14 @@ impl Following {
         hint.filter(|hint| hint.store_id == store_id)
     }
 
-    /// The process that has the store open, as far as that is told.
-    pub(super) fn owner(&mut self, store_id: [u8; 16]) -> Result<Option<StoreOwner>, StorageError> {
+    /// The process that has the store open, as far as that is told: by whoever has the lock, if it gives
+    /// hints or not.
+    pub(super) fn owner(&mut self) -> Result<Option<StoreOwner>, StorageError> {
         if !self.is_owned()? {
             return Ok(None);
         }
-        Ok(Some(StoreOwner { pid: self.hint(store_id).map(|hint| hint.process) }))
+        let pid = self.lock.as_deref().and_then(FolderLock::noted_holder);
+        Ok(Some(StoreOwner { pid }))
     }
 
     /// Makes sure that the store is still where it was.

@@ -13,25 +13,19 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use spacefold_disk::{Access, File};
-use spacefold_event_core::{
-    Position, StorageError,
-    bytes::{to_u64, to_usize},
-};
+use spacefold_event_core::{Position, bytes::to_u64};
 
 use crate::{
     error::OpenError,
     folder::StoreFolder,
     head::{Fence, Head},
     journal::{
-        frame::{self, FILE_HEADER_BYTES, FileHeader, FrameError, FrameHeader, GROUP_ALIGNMENT},
+        frame::{self, FILE_HEADER_BYTES, FileHeader, FrameHeader, GROUP_ALIGNMENT},
         scan::{FoundFiles, unpack},
+        window::JournalWindow,
     },
     run::RecordRun,
 };
-
-/// Bytes that are read where perhaps nothing new is, and at a time where much is.
-const LEAST_READ: usize = 4 << 10;
-const MOST_READ: usize = 1 << 20;
 
 /// Where the journal has been read to.
 #[derive(Debug)]
@@ -40,7 +34,7 @@ pub(super) struct JournalCursor {
     store_id: [u8; 16],
     /// What HEAD said of the frames that count.
     counted: Option<(u64, Fence)>,
-    place: Option<Place>,
+    place: Option<JournalPlace>,
     /// The checksum of the last frame that was read.
     crc: u32,
     /// The position of its last event.
@@ -54,7 +48,7 @@ pub(super) struct JournalCursor {
 
 /// A file of the journal, and where to go on in it.
 #[derive(Debug)]
-struct Place {
+struct JournalPlace {
     slot: u64,
     header: FileHeader,
     file: Arc<dyn File>,
@@ -69,14 +63,6 @@ struct Place {
 struct UnshownAppend {
     first: Position,
     runs: Vec<RecordRun>,
-}
-
-/// Bytes of a file that were read together.
-#[derive(Default)]
-struct ReadAhead {
-    start: u64,
-    bytes: Vec<u8>,
-    ahead: usize,
 }
 
 /// A frame that follows.
@@ -141,7 +127,7 @@ impl JournalCursor {
         loop {
             let missed = self.frames(head)?;
             let is_passed =
-                |place: &Place| place.limit.is_some_and(|limit| limit <= self.end.next());
+                |place: &JournalPlace| place.limit.is_some_and(|limit| limit <= self.end.next());
             let is_at_limit = self.place.as_ref().is_some_and(is_passed);
             if !is_at_limit && !looks_on && self.end >= wanted {
                 return Ok(());
@@ -197,7 +183,7 @@ impl JournalCursor {
         self.proved = self.proved.max(header.first_position.previous());
         let limit = found.limit(place);
         let offset = to_u64(FILE_HEADER_BYTES);
-        self.place = Some(Place { slot: used.slot, header, file, bytes, offset, limit });
+        self.place = Some(JournalPlace { slot: used.slot, header, file, bytes, offset, limit });
         Ok(())
     }
 
@@ -220,17 +206,18 @@ impl JournalCursor {
 
     /// Reads every frame that follows in the file; what is there instead of the next one.
     fn frames(&mut self, head: &Head) -> Result<String, OpenError> {
-        let mut window = ReadAhead::default();
+        let Some(JournalPlace { file, bytes, .. }) = &self.place else { return Ok(String::new()) };
+        let mut window = JournalWindow::new(file, *bytes);
         loop {
             let Some(place) = &self.place else { return Ok(String::new()) };
             if place.limit.is_some_and(|limit| limit <= self.end.next()) {
                 return Ok("a later file".to_owned());
             }
             let aligned = place.offset.next_multiple_of(to_u64(GROUP_ALIGNMENT));
-            let found = match self.frame_at(&mut window, place, place.offset, head)? {
+            let found = match self.frame_at(&mut window, place.offset, head)? {
                 // The next group begins at the next boundary.
                 Err(_) if aligned != place.offset => {
-                    self.frame_at(&mut window, place, aligned, head)?.map(|found| (aligned, found))
+                    self.frame_at(&mut window, aligned, head)?.map(|found| (aligned, found))
                 }
                 here => here.map(|found| (place.offset, found)),
             };
@@ -257,25 +244,14 @@ impl JournalCursor {
     /// The frame at an offset, if it is whole and the next of the chain; else what is wrong.
     fn frame_at(
         &self,
-        window: &mut ReadAhead,
-        place: &Place,
+        window: &mut JournalWindow,
         offset: u64,
         head: &Head,
     ) -> Result<Result<NextFrame, String>, OpenError> {
-        let mut wanted = LEAST_READ;
-        let frame = loop {
-            let bytes = window.read(place, offset, wanted)?;
-            let is_all = offset + to_u64(bytes.len()) >= place.bytes;
-            match frame::parse(bytes, self.store_id, self.folder.schemas()) {
-                // It goes on behind what was read of the file.
-                Err(FrameError::Truncated)
-                    if !is_all && frame::begins_at(bytes, self.end.next()) =>
-                {
-                    wanted = bytes.len().max(wanted).saturating_mul(4);
-                }
-                Err(error) => return Ok(Err(error.to_string())),
-                Ok(frame) => break frame,
-            }
+        let bytes = window.frame_bytes(offset)?;
+        let frame = match frame::parse(bytes, self.store_id, self.folder.schemas()) {
+            Err(error) => return Ok(Err(error.to_string())),
+            Ok(frame) => frame,
         };
         let header = frame.header;
         if header.previous_crc != self.crc {
@@ -306,7 +282,7 @@ impl JournalCursor {
     fn broken(&self, what: &str) -> OpenError {
         let (file, offset, used) = match &self.place {
             None => (self.folder.journal_path(), 0, String::new()),
-            Some(Place { slot, header, offset, .. }) => {
+            Some(JournalPlace { slot, header, offset, .. }) => {
                 let FileHeader { file_number, incarnation, .. } = header;
                 let used = format!(" (file number {file_number}, incarnation {incarnation})");
                 (self.folder.journal_file_path(*slot), *offset, used)
@@ -314,24 +290,5 @@ impl JournalCursor {
         };
         let what = format!("{what}{used}");
         OpenError::JournalDamaged { position: self.end.next(), file, offset, what }
-    }
-}
-
-impl ReadAhead {
-    /// Bytes of a file from an offset on: `wanted` of them, or all there are, and perhaps more.
-    fn read(&mut self, place: &Place, offset: u64, wanted: usize) -> Result<&[u8], StorageError> {
-        let left = to_usize(place.bytes.saturating_sub(offset));
-        let wanted = wanted.min(left);
-        let skipped = offset.checked_sub(self.start).map(to_usize);
-        let has = skipped.and_then(|skipped| self.bytes.len().checked_sub(skipped));
-        if has.is_none_or(|has| has < wanted) {
-            // The more was read, the more follows, mostly.
-            self.ahead = (self.ahead * 2).clamp(LEAST_READ, MOST_READ);
-            self.bytes.resize(wanted.max(self.ahead).min(left), 0);
-            self.start = offset;
-            place.file.read_exact_at(&mut self.bytes, offset)?;
-        }
-        let start = to_usize(offset.saturating_sub(self.start));
-        Ok(self.bytes.get(start..).unwrap_or_default())
     }
 }

@@ -1,6 +1,7 @@
 //! A follower beside the owner of a store.
 
 mod mirrored;
+mod taken;
 
 use std::{
     fs,
@@ -15,7 +16,10 @@ use spacefold_event_core::{
 };
 
 use super::*;
-use crate::{Durability, EmbeddedLog, StoreOptions};
+use crate::{
+    Durability, EmbeddedLog, StoreOptions,
+    live::{LIVE, LiveHint},
+};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -231,6 +235,26 @@ fn a_store_that_is_gone_or_replaced_is_named_and_what_was_shown_is_read() {
     let kind = StorageErrorKind::behind(&refused);
     assert_eq!(kind, Some(StorageErrorKind::FolderGone), "{refused}");
     assert_eq!(read(&follower, EventFilter::all()).len(), 3);
+}
+
+#[test]
+fn the_owner_is_who_has_the_lock_whoever_gave_the_last_hint() {
+    let followed = Followed::new(&StoreOptions::default());
+    append(&followed.log, 3, 10);
+    let (store_id, durable_head) = (followed.log.store_id(), followed.log.durable_head());
+    followed.log.close().unwrap();
+    let follower = followed.follow();
+    let incarnation = follower.inner.shared.lock_head_file().head().incarnation;
+    // Of a process that was killed.
+    let process = std::process::id() ^ 1;
+    let left = LiveHint { store_id, process, incarnation, durable_head };
+    fs::write(followed.path.join(LIVE), left.encode()).unwrap();
+    // As `verify` has it, which gives none.
+    let folder = StoreFolder::open(&Environment::default(), &followed.path).unwrap().unwrap();
+    let lock = folder.lock().unwrap();
+    assert_eq!(follower.owner().unwrap().unwrap().pid, Some(std::process::id()));
+    drop(lock);
+    assert_eq!(follower.owner().unwrap(), None);
 }
 
 #[test]

@@ -23,6 +23,16 @@ const BUSY_FOR: Duration = Duration::from_millis(20);
 /// How long who is told of changes waits for one before he looks all the same.
 const TOLD_PAUSE: Duration = Duration::from_secs(1);
 
+/// What a look at the files has found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WaitingLook {
+    pub(super) head: Position,
+    /// Whether their owner gives hints.
+    pub(super) is_told: bool,
+    /// Whether there is something to be done that nobody waits for.
+    pub(super) is_behind: bool,
+}
+
 /// Those who wait.
 #[derive(Debug)]
 pub(super) struct Waiting {
@@ -67,17 +77,17 @@ impl Waiting {
     }
 
     /// Waits until the head is at a position or beyond, or the time is over; answers the head. `look`
-    /// looks at the files: it answers the head, and whether their owner gives hints.
+    /// looks at the files, and does some of what is to be done.
     pub(super) fn wait(
         &self,
         position: Position,
         timeout: Duration,
-        look: impl Fn() -> Result<(Position, bool), ReadError>,
+        look: impl Fn() -> Result<WaitingLook, ReadError>,
     ) -> Result<Position, ReadError> {
         let deadline = Instant::now().checked_add(timeout);
         let mut before = None;
         loop {
-            let (head, is_told) = look()?;
+            let WaitingLook { head, is_told, is_behind } = look()?;
             let mut state = self.state();
             if before.is_some_and(|before| before < head) {
                 state.seen_new = Some(Instant::now());
@@ -104,7 +114,9 @@ impl Waiting {
             let is_busy = state.seen_new.is_some_and(|then| then.elapsed() < BUSY_FOR);
             drop(state);
             let seat = LookersTurn(self);
-            if is_busy {
+            if is_behind {
+                // The time until something is new is for that.
+            } else if is_busy {
                 thread::sleep(left.min(BUSY_PAUSE));
             } else {
                 self.wait_for_change(head, left, is_told, &look)?;
@@ -119,14 +131,14 @@ impl Waiting {
         head: Position,
         left: Duration,
         is_told: bool,
-        look: &impl Fn() -> Result<(Position, bool), ReadError>,
+        look: &impl Fn() -> Result<WaitingLook, ReadError>,
     ) -> Result<(), ReadError> {
         let Some(watch) = self.watch.as_ref().filter(|watch| watch.arm(&[LIVE, HEAD])) else {
             thread::sleep(left.min(self.poll_interval));
             return Ok(());
         };
         // What has changed before is not told.
-        if look()?.0 > head {
+        if look()?.head > head {
             return Ok(());
         }
         let hears = self.hears.load(Ordering::Relaxed);
@@ -134,7 +146,7 @@ impl Waiting {
         let was_told = watch.wait(left.min(pause));
         if was_told {
             self.hears.store(true, Ordering::Relaxed);
-        } else if hears && look()?.0 > head {
+        } else if hears && look()?.head > head {
             self.hears.store(false, Ordering::Relaxed);
         }
         Ok(())

@@ -15,11 +15,11 @@
 mod found;
 mod kept;
 
-use std::{convert::Infallible, path::PathBuf};
+use std::{path::PathBuf, sync::Arc};
 
 use spacefold_disk::{Access, File, Gap, next_frame};
 use spacefold_event_core::{
-    Position,
+    Position, StorageError,
     bytes::{to_u64, to_usize},
 };
 
@@ -37,6 +37,7 @@ use crate::{
             self, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FileHeader, Frame, FrameHeader,
             GROUP_ALIGNMENT, OwnedFrame,
         },
+        window::JournalWindow,
     },
 };
 
@@ -209,7 +210,7 @@ impl<'a> Scanner<'a> {
     /// Reads a file without a header, if it begins with the frame that would be next.
     fn headless(&mut self, slot: u64, visit: &mut VisitFrame<'_>) -> Result<(), OpenError> {
         let file = self.folder.open_journal_file(slot, Access::Read)?;
-        let Some((frame, is_blank)) = self.begins_next(file.as_ref())? else { return Ok(()) };
+        let Some((frame, is_blank)) = self.begins_next(&file)? else { return Ok(()) };
         if self.head.clean || !is_blank {
             // Acknowledged perhaps, and whole: only the header in front of them is damaged.
             let path = file.path().to_owned();
@@ -268,58 +269,58 @@ impl<'a> Scanner<'a> {
         self.note_session(header.incarnation);
         self.last_file.clone_from(&path);
         let opened = self.folder.open_journal_file(file.slot, Access::Read)?;
-        let bytes = opened.read_all()?;
+        let mut window = JournalWindow::new(&opened, opened.bytes()?);
         self.live
             .live
             .push_back(LiveFile { slot: file.slot, first_position: header.first_position });
-        self.live_file_bytes += to_u64(bytes.len());
+        self.live_file_bytes += window.len();
         self.end.slot = Some(file.slot);
         if let Some(kept) = &mut self.kept {
             kept.begin_file(opened);
         }
-        self.frames(path, &bytes, header.incarnation, limit, visit)
+        self.frames(path, &mut window, header.incarnation, limit, visit)
     }
 
     fn frames(
         &mut self,
         path: PathBuf,
-        bytes: &[u8],
+        window: &mut JournalWindow,
         incarnation: u64,
         limit: Option<Position>,
         visit: &mut VisitFrame<'_>,
     ) -> Result<(), OpenError> {
-        let mut offset = FILE_HEADER_BYTES;
-        self.end.offset = to_u64(offset);
+        let mut offset = to_u64(FILE_HEADER_BYTES);
+        self.end.offset = offset;
         while limit.is_none_or(|limit| self.end.head.next() < limit) {
-            let aligned = offset.next_multiple_of(GROUP_ALIGNMENT);
-            let found = match self.next_frame(bytes, offset) {
+            let aligned = offset.next_multiple_of(to_u64(GROUP_ALIGNMENT));
+            let found = match self.next_frame(window, offset) {
                 // The next group begins at the next boundary.
-                Err(Miss::NotNext(_)) => self.next_frame(bytes, aligned).map(|f| (aligned, f)),
+                Err(Miss::NotNext(_)) => self.next_frame(window, aligned).map(|f| (aligned, f)),
                 here => here.map(|frame| (offset, frame)),
             };
             match found {
                 Ok((at, frame)) => {
                     visit(&frame)?;
-                    self.take(&frame, at)?;
-                    offset = at + frame.bytes.len();
-                    self.end.offset = to_u64(offset.next_multiple_of(GROUP_ALIGNMENT));
+                    self.take(&frame, to_usize(at))?;
+                    offset = at + to_u64(frame.bytes.len());
+                    self.end.offset = offset.next_multiple_of(to_u64(GROUP_ALIGNMENT));
                 }
                 Err(Miss::Unfit(error)) => return Err(error),
                 Err(Miss::NotNext(what)) => {
-                    let rest = bytes.get(aligned..).unwrap_or(&[]);
-                    let synced = self.synced_after(rest, incarnation);
+                    let synced = self.synced_after(window, aligned, incarnation)?;
                     // Places are positions here: all before the next one of what is synced are.
                     let gap = Gap::at(self.end.head.next(), synced.next());
                     if limit.is_some() || gap == Gap::Damaged {
-                        return Err(self.damage(path, to_u64(aligned), what));
+                        return Err(self.damage(path, aligned, what));
                     }
                     if self.known >= self.end.head.next() {
                         // Damage, unless a file without a header goes on.
-                        self.broken_off = Some((path, to_u64(aligned), what));
+                        self.broken_off = Some((path, aligned, what));
                         return Ok(());
                     }
+                    let rest = window.read(aligned, FRAME_HEADER_BYTES)?;
                     if frame::begins_at(rest, self.end.head.next()) {
-                        self.cut = Some(TornTail { file: path, offset: to_u64(aligned) });
+                        self.cut = Some(TornTail { file: path, offset: aligned });
                     }
                     return Ok(());
                 }
@@ -327,7 +328,7 @@ impl<'a> Scanner<'a> {
         }
         if limit.is_some_and(|limit| self.end.head.next() != limit) {
             let what = format!("a frame that ends at position {}", self.end.head);
-            return Err(self.damage(path, to_u64(offset), what));
+            return Err(self.damage(path, offset, what));
         }
         Ok(())
     }
@@ -378,8 +379,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// The frame at an offset, if it is whole and the next of the chain; else what is wrong.
-    fn next_frame<'b>(&self, bytes: &'b [u8], offset: usize) -> Result<Frame<'b>, Miss> {
-        let rest = bytes.get(offset..).unwrap_or(&[]);
+    fn next_frame<'w>(
+        &self,
+        window: &'w mut JournalWindow,
+        offset: u64,
+    ) -> Result<Frame<'w>, Miss> {
+        let unread = |error: StorageError| Miss::Unfit(error.into());
+        let rest = window.frame_bytes(offset).map_err(unread)?;
         let frame = frame::parse(rest, self.head.store_id, self.folder.schemas())
             .map_err(|error| Miss::NotNext(error.to_string()))?;
         let header = &frame.header;
@@ -399,25 +405,31 @@ impl<'a> Scanner<'a> {
 
     /// Up to which position the journal was synced as the first later whole frame of the same use
     /// of the file says that covers the next event, if one does.
-    fn synced_after(&self, rest: &[u8], incarnation: u64) -> Position {
+    fn synced_after(
+        &self,
+        window: &mut JournalWindow,
+        from: u64,
+        incarnation: u64,
+    ) -> Result<Position, StorageError> {
         let next = self.end.head.next();
         let (store_id, schemas) = (self.head.store_id, self.folder.schemas());
-        let witness = |start: u64| {
-            let frame = frame::parse(rest.get(to_usize(start)..)?, store_id, schemas).ok()?;
+        let (end, alignment) = (window.len(), to_u64(GROUP_ALIGNMENT));
+        let found = next_frame(from, end, alignment, |start| {
+            let Ok(frame) = frame::parse(window.frame_bytes(start)?, store_id, schemas) else {
+                return Ok::<_, StorageError>(None);
+            };
             let header = frame.header;
             let is_later = header.first_position > next && header.incarnation >= incarnation;
-            (is_later && header.synced_through >= next).then_some(header.synced_through)
-        };
-        let alignment = to_u64(GROUP_ALIGNMENT);
-        let found = next_frame(0, to_u64(rest.len()), alignment, |start| Ok(witness(start)));
-        let Ok::<_, Infallible>(found) = found;
-        found.map_or(Position::START, |(_, synced)| synced)
+            Ok((is_later && header.synced_through >= next).then_some(header.synced_through))
+        });
+        Ok(found?.map_or(Position::START, |(_, synced)| synced))
     }
 
     /// The frame that a file without a header begins with, if it is the one that would be next, and
     /// whether nothing was ever written in the place of the header.
-    fn begins_next(&self, file: &dyn File) -> Result<Option<(FrameHeader, bool)>, OpenError> {
-        let begin = file.read_begin(FILE_HEADER_BYTES + FRAME_HEADER_BYTES)?;
+    fn begins_next(&self, file: &Arc<dyn File>) -> Result<Option<(FrameHeader, bool)>, OpenError> {
+        let mut window = JournalWindow::new(file, file.bytes()?);
+        let begin = window.read(0, FILE_HEADER_BYTES + FRAME_HEADER_BYTES)?;
         let Some((header, frame)) = begin.split_at_checked(FILE_HEADER_BYTES) else {
             return Ok(None);
         };
@@ -425,8 +437,7 @@ impl<'a> Scanner<'a> {
             return Ok(None);
         }
         let is_blank = header.iter().all(|byte| *byte == 0);
-        let bytes = file.read_all()?;
-        let frame = self.next_frame(&bytes, FILE_HEADER_BYTES).ok();
+        let frame = self.next_frame(&mut window, to_u64(FILE_HEADER_BYTES)).ok();
         Ok(frame.map(|frame| (frame.header, is_blank)))
     }
 

@@ -202,6 +202,17 @@ impl Segments {
         from: Position,
         visit: &mut VisitBlockBytes<'_>,
     ) -> Result<(), OpenError> {
+        self.some_blocks_from(from, usize::MAX, visit)
+    }
+
+    /// As [`Segments::blocks_from`], but no more of them than have so many bytes together, or one.
+    pub(crate) fn some_blocks_from(
+        &self,
+        from: Position,
+        max_bytes: usize,
+        visit: &mut VisitBlockBytes<'_>,
+    ) -> Result<(), OpenError> {
+        let mut left = max_bytes;
         for ends in self.files_from(from) {
             let (file, index) = self.index_of(ends)?;
             let mut previous = None;
@@ -222,9 +233,18 @@ impl Segments {
                 }
                 previous = Some(block.hash);
                 visit(&block, &bytes)?;
+                left = left.saturating_sub(bytes.len());
+                if left == 0 {
+                    return Ok(());
+                }
             }
         }
         Ok(())
+    }
+
+    /// How many files have positions after one.
+    pub(crate) fn files_after(&self, position: Position) -> usize {
+        self.files_from(position.next()).len()
     }
 }
 

@@ -64,7 +64,7 @@ fn failed(fault: CopyFault) -> OpenError {
     }
 }
 
-const MAKING: &str = "making sled's copy of the log anew";
+const MAKING: &str = "rebuilding sled's copy of the log";
 
 const OPENING: &str = "opening sled's copy of the log";
 
@@ -142,7 +142,7 @@ fn open_or_make_anew(shared: &SharedStore, unopened: &Unopened) -> Result<Opened
         Err(CopyFault::Failed(error)) => Err(error),
         Ok((sled, blocks)) => Ok(OpenedCopy { sled, blocks, was_wrong: false }),
         Err(CopyFault::Wrong(what)) => {
-            tracing::warn!(what, "sled's copy of the log is wrong: making it anew");
+            tracing::warn!(what, "sled's copy of the log is wrong: rebuilding it");
             let sled = make_anew(folder, &unopened.head, &unopened.sealed)?;
             Ok(OpenedCopy { sled, blocks: Vec::new(), was_wrong: true })
         }

@@ -40,7 +40,7 @@ impl ActivityOf {
         };
         let tag = self.tag.clone();
         let filter = ActivityFilter { from: self.from, to: self.to, types, tag };
-        let counts = store.projections().activity()?.counts(&filter)?;
+        let counts = store.activity(&filter)?;
         let mut table = CellTable::new().head(["day", "type", "source", "events"]);
         for count in &counts {
             if session.json {
@@ -56,6 +56,6 @@ impl ActivityOf {
             session.output.table(&table)?;
         }
         session.output.flush()?;
-        Ok(store.close()?)
+        store.close()
     }
 }

@@ -1,7 +1,6 @@
 //! `spacefold append`
 
 use std::{
-    error::Error,
     path::PathBuf,
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     thread,
@@ -11,14 +10,14 @@ use std::{
 use clap::Args;
 use serde::Serialize;
 use spacefold::{
-    AppendCondition, Folding, Position, Receipt, Revision, SpaceEvent,
+    AppendCondition, Position, Receipt, Revision, SpaceEvent,
     admin::{LineReader, LineText},
     event::{EventFilter, EventQuery, JsonError, JsonReader, TypePattern},
-    log::{AppendRequest, EmbeddedLog, PendingAppend, StorageErrorKind},
 };
 use spacefold_event_core::split_array;
 
 use crate::{
+    door::write_door::{AwaitedReceipt, LineAppender, LineRefusal},
     error::{Failure, Status},
     input::Input,
     interrupt,
@@ -103,20 +102,7 @@ fn parse_expectation(text: &str) -> Result<(String, Revision), String> {
 /// What became of a line, in the order of the lines.
 struct LineAnswer {
     line: u64,
-    outcome: Result<PendingAppend, LineRefusal>,
-}
-
-/// Why a line was not taken, and what to do about it where that is no fault of the line.
-struct LineRefusal {
-    reason: String,
-    advice: Option<&'static str>,
-}
-
-impl<E: Error + 'static> From<E> for LineRefusal {
-    fn from(error: E) -> Self {
-        let advice = StorageErrorKind::behind(&error).and_then(StorageErrorKind::advice);
-        Self { reason: error.to_string(), advice }
-    }
+    outcome: Result<AwaitedReceipt, LineRefusal>,
 }
 
 /// What became of all lines.
@@ -150,7 +136,7 @@ struct PrintedRefusal<'a> {
 impl AppendEvents {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let input = Input::open(&self.file)?;
-        let store = session.open(Folding::OnDemand, self.new_store)?;
+        let store = session.write(self.new_store)?;
         let mut condition = AppendCondition::none();
         for (space_id, revision) in &self.expect {
             condition = condition
@@ -161,8 +147,8 @@ impl AppendEvents {
             condition = condition.and_no_event_matching(query, Position::new(self.after));
         }
         let (answers, arriving) = sync_channel(MAX_IN_FLIGHT);
-        let log = store.log().clone();
-        let submit = move || submit_lines(input.reader, &log, condition, &answers);
+        let appender = store.appender();
+        let submit = move || submit_lines(input.reader, &appender, condition, &answers);
         let reader = thread::Builder::new().spawn(submit).map_err(|error| {
             Failure::caused(&error, "starting a thread that reads", "run the command again")
         })?;
@@ -203,7 +189,7 @@ impl AppendEvents {
 /// Hands every line to the log as it arrives; the condition holds for the first that gets there.
 fn submit_lines(
     input: Box<dyn std::io::BufRead + Send>,
-    log: &EmbeddedLog,
+    appender: &LineAppender,
     condition: AppendCondition,
     answers: &SyncSender<LineAnswer>,
 ) -> Result<(), BrokenOff> {
@@ -219,10 +205,7 @@ fn submit_lines(
             }
         };
         let outcome = match read_events(&reader, line.text) {
-            Ok(events) => {
-                let append = AppendRequest::new(&events).on(condition.take().unwrap_or_default());
-                log.submit(&append).map_err(LineRefusal::from)
-            }
+            Ok(events) => appender.submit(&events, condition.take().unwrap_or_default()),
             Err(error) => Err(error.into()),
         };
         let answer = LineAnswer { line: line.number, outcome };
@@ -259,7 +242,7 @@ fn print_answers(
             }
         };
         tally.lines += 1;
-        let outcome = outcome.and_then(|pending| pending.wait().map_err(LineRefusal::from));
+        let outcome = outcome.and_then(|awaited| awaited());
         match outcome {
             Ok(receipt) => print_receipt(line, &receipt, session)?,
             Err(refusal) => {

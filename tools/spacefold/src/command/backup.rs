@@ -15,6 +15,8 @@ use spacefold_archive::{
     ArchiveError, Archiver, ArchiverRound, BackupReport, BackupRepository, FolderStorage,
     ObjectStorage,
 };
+#[cfg(feature = "s3")]
+use spacefold_archive::{S3Options, S3Storage};
 
 pub(crate) use self::repository::hex;
 use crate::{
@@ -24,12 +26,14 @@ use crate::{
     progress,
     session::CliSession,
     target,
+    time_span::parse_time,
 };
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Backup {
-    /// The folder of the repository, which is made where nothing is.
+    /// The folder of the repository, which is made where nothing is; or, of a program built with feature
+    /// `s3`, s3://bucket/prefix.
     #[arg(value_name = "TO", required = true)]
     to: Option<PathBuf>,
 
@@ -90,7 +94,9 @@ impl Backup {
 
     fn back_up(&self, to: &Path, session: &mut CliSession) -> Result<(), Failure> {
         let storage = storage(to)?;
-        target::check_folder(to)?;
+        if !is_url(to) {
+            target::check_folder(to)?;
+        }
         let mut archiver = Archiver::open(&session.data, storage).map_err(failure)?;
         let Some(every) = self.every else {
             let bar = progress::spinner();
@@ -156,38 +162,49 @@ fn print(
     output.flush()
 }
 
-/// Where a repository is kept.
+/// Whether a place is in no folder.
+pub(crate) fn is_url(place: &Path) -> bool {
+    place.to_str().is_some_and(|text| text.contains("://"))
+}
+
+/// Where a repository is kept: in a folder, or the bucket of a URL.
 pub(crate) fn storage(place: &Path) -> Result<Arc<dyn ObjectStorage>, Failure> {
-    if place.to_str().is_some_and(|text| text.contains("://")) {
-        return Err(Failure::new(
-            Status::Usage,
-            "backups are kept in folders: a URL is none",
-            place.display(),
-            "name the path of a folder, which may be of another machine's disk",
-        ));
+    match place.to_str().filter(|_| is_url(place)) {
+        Some(url) => bucket(url),
+        None => Ok(Arc::new(FolderStorage::at(place))),
     }
-    Ok(Arc::new(FolderStorage::at(place)))
+}
+
+/// The bucket of a URL.
+#[cfg(feature = "s3")]
+fn bucket(url: &str) -> Result<Arc<dyn ObjectStorage>, Failure> {
+    match S3Storage::at(url, S3Options::default()) {
+        Ok(bucket) => Ok(Arc::new(bucket)),
+        Err(error) => Err(Failure::new(
+            Status::Usage,
+            error,
+            url,
+            "name a bucket and a prefix, s3://bucket/prefix, and let AWS_ACCESS_KEY_ID, \
+             AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL say how it is reached",
+        )),
+    }
+}
+
+/// There is none.
+#[cfg(not(feature = "s3"))]
+fn bucket(url: &str) -> Result<Arc<dyn ObjectStorage>, Failure> {
+    Err(Failure::new(
+        Status::Usage,
+        "this program keeps backups in folders: a URL is none",
+        url,
+        "name the path of a folder, which may be of another machine's disk; a program that was built \
+         with feature `s3` takes s3://bucket/prefix",
+    ))
 }
 
 /// The repository that is there.
 pub(crate) fn open(place: &Path) -> Result<BackupRepository, Failure> {
     BackupRepository::open(storage(place)?).map_err(failure)
-}
-
-/// A time as people write it.
-fn parse_time(text: &str) -> Result<Duration, String> {
-    let expected = || format!("{text:?} is no time such as 10s, 5m or 1h");
-    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| expected())?;
-    let seconds = match unit {
-        "ms" => return Ok(Duration::from_millis(number)),
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        _ => return Err(expected()),
-    };
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(expected)
 }
 
 /// How a command ends that a repository is in the way of.
@@ -248,6 +265,10 @@ pub(crate) fn failure(error: ArchiveError) -> Failure {
                 "`spacefold backup list FROM` says how far each backup goes",
             );
         }
+        ArchiveError::NothingFits { .. } => {
+            let hint = "name the repository of this store's backups; nothing was changed";
+            return told(Status::Failed, REPOSITORY, hint);
+        }
         ArchiveError::NotEmpty { .. } => {
             let hint = "name a path where nothing is, or an empty folder";
             return told(Status::Failed, "the store to be made", hint);
@@ -261,23 +282,5 @@ pub(crate) fn failure(error: ArchiveError) -> Failure {
         ArchiveError::Store(error) => error.into(),
         ArchiveError::Read(error) => error.into(),
         error => Failure::new(Status::Failed, error, REPOSITORY, "run the command again"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_read_with_their_unit() {
-        let read = |text| parse_time(text).ok().map(|time| time.as_millis());
-        assert_eq!(
-            ["10s", "5m", "1h", "20ms"].map(read),
-            [10_000, 300_000, 3_600_000, 20].map(Some)
-        );
-        assert_eq!(
-            ["10", "s", "", "-1s", "1d", "1.5s", "99999999999999999999h"].map(read),
-            [None; 7]
-        );
     }
 }

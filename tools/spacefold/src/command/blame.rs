@@ -1,14 +1,12 @@
 //! `spacefold blame`
 
 use clap::Args;
-use spacefold::{
-    Timestamp,
-    state::{Blame, BlamedEvent},
-};
+use serde::Deserialize;
+use spacefold::Timestamp;
 
 use super::selection;
 use crate::{
-    error::Failure,
+    error::{Failure, Status},
     output::{CellTable, number, text},
     session::CliSession,
 };
@@ -31,33 +29,74 @@ pub(crate) struct BlameOf {
 impl BlameOf {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let store = session.read_states()?;
-        selection::check_space(&store, &self.space_id)?;
-        let position = selection::moment(&store, self.at, self.as_of)?;
-        let position = position.unwrap_or_else(|| store.durable_head());
-        let blame = store
-            .at(position)
-            .blame(&self.space_id)
-            .map_err(|error| Failure::of_state_at(error, position))?;
+        selection::check_space(&*store, &self.space_id)?;
+        let position = selection::moment(&*store, self.at, self.as_of)?;
+        let position = match position {
+            Some(position) => position,
+            None => store.durable_head()?,
+        };
+        let blame = store.blame(&self.space_id, position)?;
         if session.json {
-            // As a value, so that its keys are sorted.
-            session.output.json(&serde_json::to_value(&blame).expect("a blame is valid JSON"))?;
+            session.output.json(&blame)?;
         } else {
+            let read = serde_json::from_value::<PrintedBlame>(blame);
+            let blame = read.map_err(|error| {
+                let hint = "`spacefold blame --json` prints it as it is";
+                Failure::new(Status::Failed, error, "what the events are to blame for", hint)
+            })?;
             session.output.table(&table_of(&blame))?;
         }
         session.output.flush()?;
-        Ok(store.close()?)
+        store.close()
     }
 }
 
-fn table_of(blame: &Blame) -> CellTable {
+/// What a `Blame` is printed as, as far as people are told.
+#[derive(Deserialize)]
+struct PrintedBlame {
+    documents: Vec<BlamedDocument>,
+    variables: Vec<BlamedVariable>,
+    references: Vec<BlamedReference>,
+}
+
+#[derive(Deserialize)]
+struct BlamedDocument {
+    document_id: String,
+    path: BlamedPlace,
+    content: Option<BlamedPlace>,
+    attributes: Option<BlamedPlace>,
+}
+
+#[derive(Deserialize)]
+struct BlamedVariable {
+    name: String,
+    set: BlamedPlace,
+}
+
+#[derive(Deserialize)]
+struct BlamedReference {
+    document_id: String,
+    target: String,
+    added: BlamedPlace,
+}
+
+/// An event that is to blame.
+#[derive(Deserialize)]
+struct BlamedPlace {
+    position: u64,
+    recorded_at: String,
+    event_id: String,
+}
+
+fn table_of(blame: &PrintedBlame) -> CellTable {
     let mut table = CellTable::new().head(["what", "of", "position", "recorded at", "event"]);
-    let mut row = |what: &str, of: &str, event: &BlamedEvent| {
+    let mut row = |what: &str, of: &str, event: &BlamedPlace| {
         table.row([
             text(what),
             text(of),
-            number(event.position.get()),
-            text(event.recorded_at.to_string()),
-            text(event.event_id.to_string()),
+            number(event.position),
+            text(&event.recorded_at),
+            text(&event.event_id),
         ]);
     };
     for document in &blame.documents {
@@ -73,7 +112,7 @@ fn table_of(blame: &Blame) -> CellTable {
         row("variable", &variable.name, &variable.set);
     }
     for reference in &blame.references {
-        let of = format!("{} -> {}", reference.document_id, reference.reference.target);
+        let of = format!("{} -> {}", reference.document_id, reference.target);
         row("reference", &of, &reference.added);
     }
     table

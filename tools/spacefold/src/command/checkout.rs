@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use serde::Serialize;
 use spacefold::{
-    Snapshot, SpacesReader, Timestamp, Value,
+    Snapshot, Timestamp, Value,
     content::{ContentError, ContentHash},
     state::Document,
 };
@@ -17,6 +17,7 @@ use spacefold_event_core::bytes::to_u64;
 
 use super::{content, selection};
 use crate::{
+    door::read_door::{ContentFailure, ReadDoor},
     error::{Failure, Status, hint_about},
     git::{ATTRIBUTE_MODE, ATTRIBUTE_PATH_HEX},
     interrupt,
@@ -119,9 +120,9 @@ struct Planned {
 impl Checkout {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let store = session.read_states()?;
-        let snapshot = self.snapshot(&store)?;
+        let snapshot = self.snapshot(&*store)?;
         let mut plan = self.plan(&snapshot)?;
-        self.leave_out_missing(&store, &mut plan)?;
+        self.leave_out_missing(&*store, &mut plan)?;
         let tree = self.tree(&plan)?;
         let mut printed = PrintedCheckout {
             space_id: self.space_id.clone(),
@@ -137,7 +138,7 @@ impl Checkout {
             plan.files.iter().partition(|(_, planned)| planned.kind == FileKind::Link);
         for (path, planned) in files.into_iter().chain(links) {
             interrupt::check()?;
-            match self.write(&store, &tree, path, planned)? {
+            match self.write(&*store, &tree, path, planned)? {
                 Ok(bytes) => {
                     printed.bytes += bytes;
                     printed.files += 1;
@@ -161,9 +162,9 @@ impl Checkout {
         Ok(())
     }
 
-    fn snapshot(&self, store: &SpacesReader) -> Result<Snapshot, Failure> {
+    fn snapshot(&self, store: &dyn ReadDoor) -> Result<Snapshot, Failure> {
         let at = selection::moment(store, self.at, self.as_of)?;
-        selection::state(store, &self.space_id, at)
+        store.snapshot(&self.space_id, at)
     }
 
     /// Where every document goes; nothing is written before all of them have a place.
@@ -224,14 +225,16 @@ impl Checkout {
     }
 
     /// Takes what has no content here off the plan, or refuses the whole.
-    fn leave_out_missing(&self, store: &SpacesReader, plan: &mut Plan) -> Result<(), Failure> {
+    fn leave_out_missing(&self, store: &dyn ReadDoor, plan: &mut Plan) -> Result<(), Failure> {
         let mut missing = Vec::new();
         for (path, planned) in &plan.files {
             let Some(hash) = &planned.content else { continue };
             match store.open_content(hash) {
                 // Of what is damaged some may be here: it is told apart when it is written.
-                Ok(_) | Err(ContentError::Damaged { .. }) => {}
-                Err(ContentError::Missing { .. }) => missing.push(path.clone()),
+                Ok(_) | Err(ContentFailure::Content(ContentError::Damaged { .. })) => {}
+                Err(ContentFailure::Content(ContentError::Missing { .. })) => {
+                    missing.push(path.clone());
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -289,7 +292,7 @@ impl Checkout {
     /// Writes a file, and answers its bytes, or why it is skipped.
     fn write(
         &self,
-        store: &SpacesReader,
+        store: &dyn ReadDoor,
         tree: &OutputTree,
         path: &TreePath,
         planned: &Planned,
@@ -305,39 +308,47 @@ impl Checkout {
             self.write_file(store, tree, path, planned.kind, hash)
         };
         match written {
-            Err(NotWritten::Content(ContentError::Damaged { .. })) if self.skip_missing => {
+            Err(ContentFailure::Content(ContentError::Damaged { .. })) if self.skip_missing => {
                 Ok(Err(Reason::Damaged))
             }
-            Err(NotWritten::Content(ContentError::Missing { .. })) if self.skip_missing => {
+            Err(ContentFailure::Content(ContentError::Missing { .. })) if self.skip_missing => {
                 Ok(Err(Reason::Missing))
             }
-            Err(NotWritten::Content(error)) => Err(error.into()),
-            Err(NotWritten::Other(failure)) => Err(failure),
+            Err(ContentFailure::Content(error)) => Err(error.into()),
+            Err(ContentFailure::Other(failure)) => Err(failure),
             Ok(bytes) => Ok(Ok(bytes)),
         }
     }
 
     fn write_link(
         &self,
-        store: &SpacesReader,
+        store: &dyn ReadDoor,
         tree: &OutputTree,
         path: &TreePath,
         hash: &ContentHash,
-    ) -> Result<u64, NotWritten> {
-        let target = store.read_content(hash, MAX_TARGET_BYTES)?;
+    ) -> Result<u64, ContentFailure> {
+        let mut reader = store.open_content(hash)?;
+        let bytes = reader.content_bytes();
+        if bytes > MAX_TARGET_BYTES {
+            let limit = MAX_TARGET_BYTES;
+            return Err(ContentError::PastLimit { hash: *hash, bytes, limit }.into());
+        }
+        let mut target = Vec::new();
+        let read = io::Read::read_to_end(&mut reader, &mut target);
+        read.map_err(|error| ContentError::of_reading(*hash, error))?;
         tree.make_link(path, &target).map_err(|error| self.failed(Some(path), &error))?;
         Ok(to_u64(target.len()))
     }
 
     fn write_file(
         &self,
-        store: &SpacesReader,
+        store: &dyn ReadDoor,
         tree: &OutputTree,
         path: &TreePath,
         kind: FileKind,
         hash: &ContentHash,
-    ) -> Result<u64, NotWritten> {
-        let failed = |error: TreeError| NotWritten::Other(self.failed(Some(path), &error));
+    ) -> Result<u64, ContentFailure> {
+        let failed = |error: TreeError| ContentFailure::Other(self.failed(Some(path), &error));
         let mut reader = store.open_content(hash)?;
         let bytes = reader.content_bytes();
         let mut file = tree.make_file(path, kind).map_err(failed)?;
@@ -398,24 +409,6 @@ impl Planned {
         let content_hash = self.content.map(|hash| hash.to_string()).unwrap_or_default();
         let (document_id, path) = (self.document_id.clone(), path.to_string());
         Skipped { document_id, path, content_hash, reason }
-    }
-}
-
-/// Why a file was not written: its content, or whatever else.
-enum NotWritten {
-    Content(ContentError),
-    Other(Failure),
-}
-
-impl From<ContentError> for NotWritten {
-    fn from(error: ContentError) -> Self {
-        Self::Content(error)
-    }
-}
-
-impl From<Failure> for NotWritten {
-    fn from(failure: Failure) -> Self {
-        Self::Other(failure)
     }
 }
 

@@ -8,9 +8,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use spacefold::content::{
-    CollectError, ContentError, ContentHash, ContentReader, ContentStore as _,
-};
+use spacefold::content::{CollectError, ContentError, ContentHash, ContentReader};
 
 use crate::{
     error::{Failure, Status, hint_about},
@@ -90,16 +88,14 @@ fn put(file: &Path, session: &mut CliSession) -> Result<(), Failure> {
     } else {
         Box::new(File::open(file).map_err(failed)?)
     };
-    let store = session.open_existing()?;
-    let stored = store.content().put(&mut Interruptible(&mut input));
-    let stored = match stored {
-        Err(ContentError::Source(_)) if interrupt::requested() => {
-            return Err(Failure::interrupted());
-        }
-        Err(ContentError::Source(error)) => return Err(failed(error)),
-        other => other?,
+    let store = session.write_existing()?;
+    let mut noted = NotedSource { from: &mut input, failed: None };
+    let stored = store.put_content(&mut noted);
+    let stored = match (stored, noted.failed) {
+        (Err(_), _) if interrupt::requested() => return Err(Failure::interrupted()),
+        (Err(_), Some(error)) => return Err(failed(error)),
+        (stored, _) => stored?,
     };
-    store.content().sync()?;
     if session.json {
         let printed = PrintedPut { hash: stored.hash.to_string(), bytes: stored.bytes };
         session.output.json(&printed)?;
@@ -107,18 +103,25 @@ fn put(file: &Path, session: &mut CliSession) -> Result<(), Failure> {
         session.output.line(&stored.hash.to_string())?;
     }
     session.output.flush()?;
-    Ok(store.close()?)
+    store.close()
 }
 
-/// A source that fails once Ctrl-C was pressed.
-struct Interruptible<'a>(&'a mut dyn Read);
+/// A source that fails once Ctrl-C was pressed, and notes why else it does.
+struct NotedSource<'a> {
+    from: &'a mut dyn Read,
+    failed: Option<io::Error>,
+}
 
-impl Read for Interruptible<'_> {
+impl Read for NotedSource<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if interrupt::requested() {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        self.0.read(buffer)
+        self.from.read(buffer).map_err(|error| {
+            let told = io::Error::new(error.kind(), error.to_string());
+            self.failed = Some(error);
+            told
+        })
     }
 }
 
@@ -138,7 +141,7 @@ fn get(
         None => copy(&mut content, hash, &mut |bytes| session.output.bytes(bytes))?,
     }
     session.output.flush()?;
-    Ok(store.close()?)
+    store.close()
 }
 
 /// Writes the file whole or not at all.
@@ -176,6 +179,9 @@ pub(crate) fn copy<E: From<Failure> + From<ContentError>>(
 }
 
 fn collect(session: &mut CliSession) -> Result<(), Failure> {
+    if let Some(server) = session.server() {
+        return Err(Failure::through_no_server("content gc", server.endpoint()));
+    }
     let store = session.open_existing()?;
     let report = store.admin().collect_garbage().map_err(|error| match error {
         CollectError::Read(error) => Failure::from(error),

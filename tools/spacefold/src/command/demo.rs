@@ -204,14 +204,14 @@ impl Tour<'_> {
     }
 
     fn rebuild(&mut self, store: &Spacefold) -> Result<(), Failure> {
-        self.begin("Rebuild: states are derived, and can be folded anew at any time")?;
+        self.begin("Rebuild: states are derived, and can be folded again at any time")?;
         store.save()?;
         for outcome in store
             .admin()
             .rebuild(&[], &RebuildOptions::new(RebuildMode::Replace))
             .map_err(|error| {
                 let hint = "run the demo again";
-                Failure::caused(&error, "folding the states anew", hint)
+                Failure::caused(&error, "folding the states again", hint)
             })?
         {
             let hash: String = outcome.new_hash.to_string().chars().take(16).collect();

@@ -2,10 +2,12 @@
 
 use clap::Args;
 use serde::Serialize;
-use spacefold::{Change, Position, SpacesReader, Timestamp};
+use serde_json::value::RawValue;
+use spacefold::{Position, Timestamp};
 
 use super::selection;
 use crate::{
+    door::read_door::ReadDoor,
     error::{Failure, Status},
     output::{CellTable, grouped, text},
     session::CliSession,
@@ -36,7 +38,7 @@ struct PrintedDiff<'a> {
     space_id: &'a str,
     from: Position,
     to: Position,
-    changes: &'a [Change],
+    changes: &'a [Box<RawValue>],
 }
 
 /// One end of the difference, as it was given.
@@ -61,9 +63,9 @@ impl Diff {
             self.check(end)?;
         }
         let store = session.read_states()?;
-        selection::check_space(&store, &self.space_id)?;
-        let (from, to) = (self.from.position(&store)?, self.to.position(&store)?);
-        let changes = store.diff(&self.space_id, from..to)?;
+        selection::check_space(&*store, &self.space_id)?;
+        let (from, to) = (self.from.position(&*store)?, self.to.position(&*store)?);
+        let changes = store.diff(&self.space_id, from, to)?;
         if session.json {
             session.output.json(&PrintedDiff {
                 space_id: &self.space_id,
@@ -75,7 +77,7 @@ impl Diff {
             self.print(from, to, &changes, session)?;
         }
         session.output.flush()?;
-        Ok(store.close()?)
+        store.close()
     }
 
     fn check(&self, end: DiffEnd) -> Result<(), Failure> {
@@ -94,7 +96,7 @@ impl Diff {
         &self,
         from: Position,
         to: Position,
-        changes: &[Change],
+        changes: &[Box<RawValue>],
         session: &mut CliSession,
     ) -> Result<(), Failure> {
         let (from, to) = (grouped(from.get()), grouped(to.get()));
@@ -103,7 +105,8 @@ impl Diff {
         session.output.line(&format!("{space_id} from {from} to {to}: {count} changes"))?;
         let mut table = CellTable::new();
         for change in changes {
-            let change = serde_json::to_value(change).expect("a change is valid JSON");
+            let change: serde_json::Value =
+                serde_json::from_str(change.get()).expect("a change is valid JSON");
             let members = change.as_object().into_iter().flatten();
             let key: Vec<String> = members
                 .filter(|(name, _)| !["kind", "before", "after"].contains(&name.as_str()))
@@ -121,13 +124,13 @@ impl Diff {
 }
 
 impl DiffEnd {
-    fn position(self, store: &SpacesReader) -> Result<Position, Failure> {
+    fn position(self, store: &dyn ReadDoor) -> Result<Position, Failure> {
         match self {
             Self::Position(position) => {
                 selection::check_position(store, position)?;
                 Ok(position)
             }
-            Self::Time(time) => Ok(store.at(time).position()?),
+            Self::Time(time) => store.position_as_of(time),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `spacefold doctor`
 
+mod backups;
 mod disk;
 
 use std::{
@@ -19,9 +20,9 @@ use crate::{
 
 /// Events that a subscription or a projection may be behind before it is remarked on.
 const MUCH_BEHIND: u64 = 100_000;
-/// By so many microseconds the newest event may be ahead of the clock.
+/// The newest event may be ahead of the clock by this many microseconds.
 const FAR_AHEAD: i64 = 60 * 1_000_000;
-/// The latest that a clock may stand at without being wrong: before this program was written.
+/// The latest that a clock may say without being wrong: before this program was written.
 const EARLIEST_NOW: i64 = 1_767_225_600_000_000;
 
 #[derive(Debug, Args)]
@@ -29,6 +30,10 @@ pub(crate) struct Doctor {
     /// The folder of the store, which a process may have open; the one that --data names, unless told.
     #[arg(value_name = "DIR")]
     store: Option<PathBuf>,
+
+    /// Look at the repository of its backups too: how old the newest backup and the newest drill are.
+    #[arg(long, value_name = "FROM")]
+    backups: Option<PathBuf>,
 }
 
 /// What a look came to.
@@ -96,6 +101,9 @@ impl Doctor {
         }
         disk::look(&path, &mut found)?;
         look_at_store(&path, &mut found)?;
+        if let Some(backups) = &self.backups {
+            backups::look(&path, backups, &mut found)?;
+        }
         let Findings(findings) = found;
         let has = |verdict| findings.iter().any(|found| found.verdict == verdict);
         let (is_wrong, is_damaged) = (has(FindingVerdict::Wrong), has(FindingVerdict::Damaged));
@@ -141,13 +149,13 @@ fn look_at_clock(found: &mut Findings) {
     let now = Timestamp::now();
     if now.as_micros() < EARLIEST_NOW {
         let advice = "set the system's clock before anything is written";
-        found.wrong("clock", format_args!("it stands at {now}"), advice);
+        found.wrong("clock", format_args!("it is at {now}"), advice);
     } else {
         found.good("clock", now);
     }
 }
 
-/// Looks at the store, as somebody who only reads.
+/// Looks at the store, reading only.
 fn look_at_store(path: &Path, found: &mut Findings) -> Result<(), Failure> {
     let options = Options::new(path).folding(Folding::OnDemand).cache(CachePlace::Memory);
     let store = match options.follow() {
@@ -188,7 +196,7 @@ fn look_into(store: &FollowedStore, found: &mut Findings) -> Result<(), Failure>
     if info.healed > 0 {
         found.note(
             "healed",
-            format_args!("a copy was found wrong {} times and made anew", info.healed),
+            format_args!("a copy was found wrong {} times and rebuilt", info.healed),
             "look at the disk: SMART, the kernel's log, memory",
         );
     }

@@ -28,17 +28,17 @@ impl Export {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let store = session.read_log()?;
         if let Some(from) = self.from {
-            selection::check_position(&store, Position::new(from))?;
+            selection::check_position(&*store, Position::new(from))?;
         }
-        let mut filter = self.selection.filter(&store)?;
+        let mut filter = self.selection.filter(&*store)?;
         if self.core_only {
             filter = filter.types(EventType::CORE);
         }
         let from = Position::new(self.from.unwrap_or(1));
-        let to = Position::new(self.to.unwrap_or(u64::MAX)).min(store.durable_head());
+        let to = Position::new(self.to.unwrap_or(u64::MAX)).min(store.durable_head()?);
         let progress = progress::events("exporting", to.since(from));
-        selection::print(&store, (from, to), &filter, &mut session.output, &progress)?;
+        selection::print(&*store, (from, to), &filter, &mut session.output, &progress)?;
         session.output.flush()?;
-        Ok(store.close()?)
+        store.close()
     }
 }

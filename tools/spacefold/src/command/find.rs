@@ -17,9 +17,7 @@ pub(crate) struct FindEvent {
 impl FindEvent {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let store = session.read_log()?;
-        let position = store.find_event(self.event_id)?;
-        let page = position.map(|position| store.log().page_at(position)).transpose()?.flatten();
-        let Some(event) = page.as_ref().and_then(|page| page.events().next()) else {
+        let Some(event) = store.find_event(self.event_id)? else {
             return Err(Failure::new(
                 Status::Unknown,
                 format_args!("there is no event {}", self.event_id),
@@ -27,8 +25,8 @@ impl FindEvent {
                 "`spacefold history SPACE` prints the events of a space with their ids",
             ));
         };
-        session.output.json(&event?)?;
+        session.output.text_of_json(&event)?;
         session.output.flush()?;
-        Ok(store.close()?)
+        store.close()
     }
 }

@@ -73,7 +73,7 @@ impl ForkStore {
             say("of the store", printed.store_id.clone());
             say("new store", format!("{} in {}", printed.new_store_id, self.to.display()));
             if self.retime {
-                say("recorded anew", format!("{} events", grouped(printed.retimed)));
+                say("recorded again", format!("{} events", grouped(printed.retimed)));
             }
             session.output.table(&table)?;
         }

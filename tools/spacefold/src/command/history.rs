@@ -1,9 +1,9 @@
 //! `spacefold history`
 
 use clap::Args;
-use spacefold::event::EventFilter;
+use spacefold::{Position, event::EventFilter};
 
-use crate::{error::Failure, interrupt, session::CliSession};
+use crate::{error::Failure, session::CliSession};
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
@@ -28,14 +28,15 @@ pub(crate) struct HistoryArgs {
 impl HistoryArgs {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let store = session.read_log()?;
-        for page in store.history(self.filter())? {
-            interrupt::check()?;
-            for event in page?.events() {
-                session.output.json(&event?)?;
-            }
+        if let Some(space_id) = &self.space_id
+            && !store.has_space(space_id)?
+        {
+            return Err(Failure::unknown_space(space_id, "as of the position or time asked for"));
         }
+        let range = (Position::START.next(), store.durable_head()?);
+        store.events(range, &self.filter(), &mut |lines| session.output.bytes(lines.text))?;
         session.output.flush()?;
-        Ok(store.close()?)
+        store.close()
     }
 
     fn filter(&self) -> EventFilter {

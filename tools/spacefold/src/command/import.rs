@@ -56,7 +56,7 @@ pub(crate) struct Import {
     #[arg(long, requires = "rejects")]
     force: bool,
 
-    /// Take a line whose time lies in the future for a bad one: else its event, and those behind it
+    /// Treat a line whose time is in the future as a bad one. Otherwise its event, and later ones
     /// that say an earlier time, are recorded at the present.
     #[arg(long, conflicts_with = "now")]
     reject_future: bool,

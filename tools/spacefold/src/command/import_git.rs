@@ -196,7 +196,7 @@ fn hint_of(error: &GitError) -> &'static str {
         },
         GitError::Unreadable { .. } => {
             "every commit before it is stored: `git fsck` says what is damaged; clone the repository \
-             anew, then run the import again"
+             again, then run the import again"
         }
         GitError::Failed { .. } | GitError::Unexpected(_) => {
             "`git fsck` says whether the repository is sound"

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use spacefold::{
-    Revision, Timestamp,
+    Timestamp,
     projection::{OpenProblem, ProblemDetail, ProblemFilter, ProblemKind},
 };
 
@@ -72,13 +72,13 @@ impl Problems {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let store = session.read_states()?;
         if let Some(space_id) = &self.space
-            && spacefold::log::LogReader::revision(store.log(), space_id)? == Revision::NONE
+            && !store.has_space(space_id)?
         {
             return Err(Failure::unknown_space(space_id, "--space"));
         }
         let filter =
             ProblemFilter { space_id: self.space.clone(), kind: self.kind.map(Into::into) };
-        let problems = store.projections().open_problems()?.problems(&filter)?;
+        let problems = store.open_problems(&filter)?;
         let now = Timestamp::now();
         let titles = ["space", "problem", "document", "since", "since time", "age", "by", "what"];
         let mut table = CellTable::new().head(titles);
@@ -103,7 +103,7 @@ impl Problems {
             session.output.table(&table)?;
         }
         session.output.flush()?;
-        Ok(store.close()?)
+        store.close()
     }
 }
 

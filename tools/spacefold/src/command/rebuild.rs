@@ -37,7 +37,7 @@ pub(crate) struct Rebuild {
     #[arg(long)]
     restart: bool,
 
-    /// Read so many events a second at the most.
+    /// Read at most this many events a second.
     #[arg(long, value_name = "EVENTS_PER_SECOND")]
     max_rate: Option<NonZeroU64>,
 

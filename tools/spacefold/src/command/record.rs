@@ -1,9 +1,9 @@
 //! `spacefold record`
 
 use clap::Args;
-use spacefold::{Folding, event::Object};
+use spacefold::{command::Command, event::Object};
 
-use super::service::{self, marks::CommandMarks, operation::parse_object};
+use super::service::{self, marks::MarkArgs, operation::parse_object};
 use crate::{
     error::Failure,
     session::{CliSession, NewStore},
@@ -22,7 +22,7 @@ pub(crate) struct RecordArgs {
     payload: Object,
 
     #[command(flatten)]
-    marks: CommandMarks,
+    marks: MarkArgs,
 
     #[command(flatten)]
     new_store: NewStore,
@@ -30,11 +30,11 @@ pub(crate) struct RecordArgs {
 
 impl RecordArgs {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
-        let store = session.open(Folding::OnDemand, self.new_store)?;
-        let service = self.marks.of(store.service());
-        let outcome = service.record(&self.space, &*self.name, self.payload.clone());
-        let printed =
-            outcome.map_err(Failure::from).and_then(|outcome| service::print(&outcome, session));
+        let store = session.write(self.new_store)?;
+        let (type_name, payload) = (self.name.clone(), self.payload.clone());
+        let command = Command::Record { type_name, payload };
+        let outcome = store.execute(&self.space, command, &self.marks.told());
+        let printed = outcome.and_then(|outcome| service::print(&outcome, session));
         store.close()?;
         printed
     }

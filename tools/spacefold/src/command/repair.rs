@@ -1,6 +1,6 @@
 //! `spacefold repair`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -8,8 +8,12 @@ use spacefold::{
     OpenError,
     admin::{RemakeError, RepairedStore},
 };
+use spacefold_archive::{ArchiveError, repair_from_backup};
 
-use super::salvage::failed;
+use super::{
+    backup::{failure, is_url, open},
+    salvage::failed,
+};
 use crate::{
     error::{Failure, Status},
     output::{CellTable, grouped, text},
@@ -22,8 +26,8 @@ pub(crate) struct Repair {
     #[arg(value_name = "DIR")]
     store: PathBuf,
 
-    /// Take what the store lacks from this folder, with a copy of it in whatever condition: where the
-    /// chain proves that it fits.
+    /// Take what the store lacks from this folder, with a copy of it in whatever condition, or from this
+    /// repository of its backups: where the chain proves that it fits.
     #[arg(long, value_name = "OTHER")]
     from: Option<PathBuf>,
 }
@@ -45,8 +49,18 @@ struct PrintedMended {
 
 impl Repair {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
-        let repaired = spacefold::admin::repair(&self.store, self.from.as_deref());
-        let repaired = repaired.map_err(|error| self.cannot(error))?;
+        let repaired = match &self.from {
+            Some(place) if is_repository(place) => {
+                match repair_from_backup(&open(place)?, &self.store, None) {
+                    Err(ArchiveError::Repair(error)) => return Err(self.cannot(error)),
+                    repaired => repaired.map_err(failure)?,
+                }
+            }
+            from => {
+                let repaired = spacefold::admin::repair(&self.store, from.as_deref());
+                repaired.map_err(|error| self.cannot(error))?
+            }
+        };
         if session.json {
             session.output.json(&PrintedRepair::of(&repaired))?;
         } else {
@@ -71,7 +85,7 @@ impl Repair {
         session.output.line(&format!("the log is {what}: {events} events"))?;
         let mut table = CellTable::new();
         let mut say = |what: &str, value: String| table.row([text(what), text(value)]);
-        say("made anew", format!("sled's copy, indexes, {}", repaired.projections.join(", ")));
+        say("rebuilt", format!("sled's copy, indexes, {}", repaired.projections.join(", ")));
         if repaired.content_mended > 0 {
             say("content", format!("{} taken over", grouped(repaired.content_mended)));
         }
@@ -103,6 +117,11 @@ impl Repair {
             error => failed(&error, self.store.display()),
         }
     }
+}
+
+/// Whether backups are at a place, and no copy of a store.
+fn is_repository(place: &Path) -> bool {
+    is_url(place) || place.join("repository.json").is_file()
 }
 
 impl<'r> PrintedRepair<'r> {

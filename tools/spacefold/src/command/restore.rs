@@ -1,26 +1,29 @@
 //! `spacefold restore`
 
-use std::path::PathBuf;
+use std::{cell::Cell, path::PathBuf, sync::atomic::Ordering, time::Duration};
 
 use clap::Args;
 use serde::Serialize;
 use spacefold::{Position, Timestamp, event::id_text, log::StoreMode};
 use spacefold_archive::{
-    RestoreOptions, RestorePlan, RestorePoint, RestoreReport, plan_restore, restore,
+    ArchiveFollower, BackupRepository, FollowedBackup, RestoreOptions, RestorePlan, RestorePoint,
+    RestoreReport, plan_restore, restore,
 };
 
 use super::backup::{failure, hex, open};
 use crate::{
-    error::Failure,
+    error::{Failure, warn_of_archive},
+    interrupt,
     output::{Output, bytes, grouped},
     progress,
     session::CliSession,
     target,
+    time_span::parse_time,
 };
 
 #[derive(Debug, Args)]
 pub(crate) struct Restore {
-    /// The folder of the repository.
+    /// The folder of the repository, or s3://bucket/prefix.
     #[arg(value_name = "FROM")]
     from: PathBuf,
 
@@ -44,6 +47,16 @@ pub(crate) struct Restore {
     /// Write nothing, and say what would be restored.
     #[arg(long)]
     dry_run: bool,
+
+    /// Go on after that: take over every backup that is made, until Ctrl-C. The store may be read meanwhile,
+    /// and goes on by itself once it is opened to be written. One that has followed before goes on.
+    #[arg(long, conflicts_with_all = ["to_position", "to_time", "backup", "dry_run"])]
+    follow: bool,
+
+    /// How often it is looked for a new backup with --follow: `10s`, `5m`, `1h`.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "10s",
+          requires = "follow")]
+    every: Duration,
 
     /// The mode of the store, such as 0750 for a group that may read it; 0700 unless told.
     #[arg(long, value_name = "MODE")]
@@ -76,9 +89,22 @@ struct PrintedRestore {
     seconds: f64,
 }
 
+#[derive(Serialize)]
+struct PrintedFollowed {
+    /// Not yet known of what was there when it began.
+    backup: Option<u64>,
+    head: u64,
+    events: u64,
+    contents: u64,
+    content_absent: u64,
+}
+
 impl Restore {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let repository = open(&self.from)?;
+        if self.follow {
+            return self.follow(repository, session);
+        }
         let options = self.options();
         if self.dry_run {
             let plan = plan_restore(&repository, &options).map_err(failure)?;
@@ -94,6 +120,30 @@ impl Restore {
         session.output.flush()
     }
 
+    /// Takes over backups until it is interrupted.
+    fn follow(&self, from: BackupRepository, session: &mut CliSession) -> Result<(), Failure> {
+        let mode = self.mode.unwrap_or_default();
+        let mut follower = ArchiveFollower::open(from, &self.to, mode).map_err(failure)?;
+        let cancelled = interrupt::cancellation();
+        let (output, json) = (&mut session.output, session.json);
+        print_followed(output, json, None, follower.head())?;
+        let mut printed = Ok(());
+        let has_failed = Cell::new(false);
+        let is_to_end = || cancelled.load(Ordering::Acquire) || has_failed.get();
+        let ended = follower.run(self.every, &is_to_end, &mut |round| match round {
+            Ok(round) => {
+                printed = print_followed(output, json, Some(round), round.head);
+                has_failed.set(printed.is_err());
+            }
+            Err(error) => warn_of_archive(error),
+        });
+        let closed = follower.close();
+        printed?;
+        ended.map_err(failure)?;
+        closed?;
+        interrupt::check()
+    }
+
     fn options(&self) -> RestoreOptions {
         let point = match (self.to_position, self.to_time) {
             (Some(position), _) => RestorePoint::At(Position::new(position)),
@@ -106,6 +156,32 @@ impl Restore {
         }
         self.backup.map_or(options, |number| options.backup(number))
     }
+}
+
+fn print_followed(
+    output: &mut Output,
+    json: bool,
+    round: Option<&FollowedBackup>,
+    head: Position,
+) -> Result<(), Failure> {
+    if json {
+        output.json(&PrintedFollowed {
+            backup: round.map(|round| round.number),
+            head: head.get(),
+            events: round.map_or(0, |round| round.events),
+            contents: round.map_or(0, |round| round.contents),
+            content_absent: round.map_or(0, |round| round.absent),
+        })?;
+    } else {
+        let at = grouped(head.get());
+        output.line(&match round {
+            Some(round) => {
+                format!("backup {}: {} events, now at {at}", round.number, grouped(round.events))
+            }
+            None => format!("following at position {at}"),
+        })?;
+    }
+    output.flush()
 }
 
 fn print_plan(output: &mut Output, json: bool, plan: &RestorePlan) -> Result<(), Failure> {

@@ -3,12 +3,11 @@
 use clap::Args;
 use indicatif::ProgressBar;
 use spacefold::{
-    Position, Revision, Snapshot, SpacesReader, Timestamp,
+    Position, Timestamp,
     event::{EventFilter, TypePattern, id_of_text},
-    log::{Page, ReadRequest},
 };
 
-use crate::{error::Failure, interrupt, output::Output};
+use crate::{door::read_door::ReadDoor, error::Failure, output::Output};
 
 #[derive(Debug, Args)]
 pub(crate) struct SelectionArgs {
@@ -40,7 +39,7 @@ pub(crate) struct SelectionArgs {
 
 impl SelectionArgs {
     /// The filter that it states.
-    pub(crate) fn filter(&self, store: &SpacesReader) -> Result<EventFilter, Failure> {
+    pub(crate) fn filter(&self, store: &dyn ReadDoor) -> Result<EventFilter, Failure> {
         let mut filter = EventFilter::all();
         if !self.spaces.is_empty() {
             for space_id in &self.spaces {
@@ -67,16 +66,16 @@ fn store_id(text: &str) -> Result<[u8; 16], String> {
 }
 
 /// Fails when the log has no event of the space.
-pub(crate) fn check_space(store: &SpacesReader, space_id: &str) -> Result<Revision, Failure> {
-    match store.log().revision(space_id)? {
-        Revision::NONE => Err(Failure::unknown_space(space_id, "in the whole log")),
-        revision => Ok(revision),
+pub(crate) fn check_space(store: &dyn ReadDoor, space_id: &str) -> Result<(), Failure> {
+    match store.has_space(space_id)? {
+        true => Ok(()),
+        false => Err(Failure::unknown_space(space_id, "in the whole log")),
     }
 }
 
 /// Fails when the position is beyond the head.
-pub(crate) fn check_position(store: &SpacesReader, position: Position) -> Result<(), Failure> {
-    let head = store.durable_head();
+pub(crate) fn check_position(store: &dyn ReadDoor, position: Position) -> Result<(), Failure> {
+    let head = store.durable_head()?;
     if position > head {
         return Err(Failure::beyond_head(position, head));
     }
@@ -85,57 +84,30 @@ pub(crate) fn check_position(store: &SpacesReader, position: Position) -> Result
 
 /// The position that `--at` or `--as-of` names; none when neither is said.
 pub(crate) fn moment(
-    store: &SpacesReader,
+    store: &dyn ReadDoor,
     at: Option<u64>,
     as_of: Option<Timestamp>,
 ) -> Result<Option<Position>, Failure> {
     Ok(match (at, as_of) {
         (Some(at), _) => Some(Position::new(at)),
-        (None, Some(time)) => Some(store.at(time).position()?),
+        (None, Some(time)) => Some(store.position_as_of(time)?),
         (None, None) => None,
     })
 }
 
-/// The state of a space, now or as of a position.
-pub(crate) fn state(
-    store: &SpacesReader,
-    space_id: &str,
-    at: Option<Position>,
-) -> Result<Snapshot, Failure> {
-    match at {
-        None => Ok(store.snapshot(space_id)?),
-        Some(at) => {
-            store.at(at).snapshot(space_id).map_err(|error| Failure::of_state_at(error, at))
-        }
-    }
-}
-
 /// Prints the events that are selected from `from` to `to`, both inclusive.
 pub(crate) fn print(
-    store: &SpacesReader,
+    store: &dyn ReadDoor,
     (from, to): (Position, Position),
     filter: &EventFilter,
     output: &mut Output,
     progress: &ProgressBar,
 ) -> Result<(), Failure> {
-    let to = to.min(store.durable_head());
-    store.export::<Failure>(
-        ReadRequest::from(from).to(to).matching(filter.clone()),
-        &mut |lines| {
-            interrupt::check()?;
-            output.bytes(lines.text)?;
-            progress.set_position(lines.next.min(to).since(from));
-            Ok(())
-        },
-    )?;
+    store.events((from, to), filter, &mut |lines| {
+        output.bytes(lines.text)?;
+        progress.set_position(lines.next.min(to).since(from));
+        Ok(())
+    })?;
     progress.finish_and_clear();
-    Ok(())
-}
-
-/// Prints the events of a page.
-pub(crate) fn print_page(page: &Page, output: &mut Output) -> Result<(), Failure> {
-    for event in page.events() {
-        output.event(&event?)?;
-    }
     Ok(())
 }

@@ -2,12 +2,12 @@
 
 use clap::Args;
 use serde::Serialize;
-use spacefold::{Snapshot, SnapshotError, SpacesReader, Timestamp, content::RecordedHash};
+use spacefold::{Snapshot, Timestamp, content::RecordedHash};
 
 use super::selection;
 use crate::{
+    door::read_door::ReadDoor,
     error::Failure,
-    interrupt,
     output::{CellTable, Output, grouped, number, text},
     session::CliSession,
 };
@@ -50,36 +50,34 @@ struct Unrendered<'a> {
 impl SnapshotOf {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let store = session.read_states()?;
-        self.write(&store, session)?;
+        self.write(&*store, session)?;
         session.output.flush()?;
-        Ok(store.close()?)
+        store.close()
     }
 
-    fn write(&self, store: &SpacesReader, session: &mut CliSession) -> Result<(), Failure> {
+    fn write(&self, store: &dyn ReadDoor, session: &mut CliSession) -> Result<(), Failure> {
         let at = selection::moment(store, self.at, self.as_of)?;
-        let all = match (&self.space_id, at) {
-            (Some(space_id), at) => {
-                let one = selection::state(store, space_id, at)?;
-                return if self.needs_render {
-                    write_unrendered([Ok(one)].into_iter(), session)
-                } else {
-                    write_one(&one, session)
-                };
+        let mut table = Unrendered::table();
+        if let Some(space_id) = &self.space_id {
+            let one = store.snapshot(space_id, at)?;
+            if !self.needs_render {
+                return write_one(&one, session);
             }
-            (None, Some(at)) => store.at(at).snapshots()?,
-            (None, None) => store.snapshots(),
-        };
-        if self.needs_render {
-            return write_unrendered(all, session);
+            Unrendered::write(&one, &mut table, session)?;
+        } else {
+            let mut is_first = true;
+            store.snapshots(at, &mut |snapshot| {
+                if self.needs_render {
+                    return Unrendered::write(&snapshot, &mut table, session);
+                }
+                if !(is_first || session.json) {
+                    session.output.line("")?;
+                }
+                is_first = false;
+                write_one(&snapshot, session)
+            })?;
         }
-        for (index, snapshot) in all.enumerate() {
-            interrupt::check()?;
-            if index > 0 && !session.json {
-                session.output.line("")?;
-            }
-            write_one(&snapshot?, session)?;
-        }
-        Ok(())
+        if self.needs_render && !session.json { session.output.table(&table) } else { Ok(()) }
     }
 }
 
@@ -88,19 +86,6 @@ fn write_one(snapshot: &Snapshot, session: &mut CliSession) -> Result<(), Failur
         true => session.output.json(snapshot),
         false => print(snapshot, &mut session.output),
     }
-}
-
-/// Writes the documents that there is something to render of, of one space after the other.
-fn write_unrendered(
-    snapshots: impl Iterator<Item = Result<Snapshot, SnapshotError>>,
-    session: &mut CliSession,
-) -> Result<(), Failure> {
-    let mut table = Unrendered::table();
-    for snapshot in snapshots {
-        interrupt::check()?;
-        Unrendered::write(&snapshot?, &mut table, session)?;
-    }
-    if session.json { Ok(()) } else { session.output.table(&table) }
 }
 
 impl Unrendered<'_> {

@@ -26,14 +26,14 @@ pub(crate) struct WhereIs {
 impl WhereIs {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let store = session.read_states()?;
-        let head = store.durable_head();
+        let head = store.durable_head()?;
         let at = match (self.at.map(Position::new), self.now) {
             (Some(at), _) if at > head => return Err(Failure::beyond_head(at, head)),
             (Some(at), _) => Some(at),
             (None, true) => Some(head),
             (None, false) => None,
         };
-        let mut found = store.projections().occurrences(&self.hash)?;
+        let mut found = store.occurrences(&self.hash)?;
         found.retain(|occurrence| at.is_none_or(|at| occurrence.is_at(at)));
         let mut table = CellTable::new().head(["space", "document", "from", "until"]);
         for occurrence in &found {
@@ -49,6 +49,6 @@ impl WhereIs {
             session.output.table(&table)?;
         }
         session.output.flush()?;
-        Ok(store.close()?)
+        store.close()
     }
 }

@@ -175,7 +175,7 @@ impl Answers {
     }
 }
 
-/// A source that must have so many bytes, no fewer and no more.
+/// A source that must have this many bytes, no fewer and no more.
 struct Exactly<R> {
     source: R,
     left: u64,

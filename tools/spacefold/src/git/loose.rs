@@ -13,7 +13,7 @@ use std::{
 
 use flate2::bufread::ZlibDecoder;
 
-/// Files of at least so many bytes are read here.
+/// Files of at least this many bytes are read here.
 const LARGE_BYTES: u64 = 1 << 20;
 /// Bytes of what stands before the content: `blob <bytes>` and a NUL.
 const MAX_HEAD_BYTES: u64 = 32;

@@ -1,4 +1,4 @@
-//! FoldingAlone a projection on, by whoever is alone with that.
+//! Folding a projection further, by the one thread that may.
 
 use std::sync::{MutexGuard, atomic::Ordering};
 
@@ -16,10 +16,10 @@ use crate::{
 
 /// How many events are applied before readers get their turn.
 const TURN_EVENTS: usize = 256;
-/// A checkpoint is due when so much was changed since the last one, or so many events were folded.
+/// A checkpoint is due when this much was changed since the last one, or this many events were folded.
 const MAX_RECENT_BYTES: usize = 16 << 20;
 const MAX_RECENT_EVENTS: u64 = 1 << 20;
-/// When it has caught up, so many suffice: no more are folded again after a kill.
+/// When it has caught up, this many suffice: no more are folded again after a kill.
 const MAX_RECENT_EVENTS_LIVE: u64 = 1 << 16;
 
 /// Keeps others from folding; its thread may call the projection.

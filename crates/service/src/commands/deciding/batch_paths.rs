@@ -14,7 +14,7 @@ use spacefold_state::SpaceState;
 use super::{Deciding, RefusedCommand};
 use crate::{command::Command, decide::check_but_for_path, refusal::Refusal};
 
-/// Where documents are and are going to be, as far as somebody has asked.
+/// Where documents are and are going to be, as far as was asked.
 #[derive(Default)]
 pub(super) struct Paths<'a> {
     /// Which documents are at each path, once it is asked for.

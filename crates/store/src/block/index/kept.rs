@@ -68,7 +68,7 @@ impl FoundIndex {
         let folder = LazyFolder::within(derived, FOLDER);
         let cache = Arc::new(PageCache::new(CACHE_BYTES));
         let found = find(&folder, &cache).unwrap_or_else(|error| {
-            tracing::warn!(%error, "the index of the blocks cannot be used: it is made anew");
+            tracing::warn!(%error, "the index of the blocks cannot be used: it is rebuilt");
             None
         });
         Self { folder, cache, found }
@@ -287,7 +287,7 @@ impl KeptIndex {
             };
             make(&mut set, &mut index, true, &until)?;
             if index.kept_blocks() != kept {
-                let (found, doing) = (index.kept_blocks(), "making the index of the blocks anew");
+                let (found, doing) = (index.kept_blocks(), "rebuilding the index of the blocks");
                 let what = format!("the segments have {found} of {kept} blocks");
                 return Err(StorageError::new(doing, what).into());
             }
@@ -300,7 +300,7 @@ impl KeptIndex {
                 made
             }
             Err(OpenError::Storage(error)) if error.kind().forbids_writing_only() => {
-                tracing::warn!(%error, "the index of the blocks is made anew in memory");
+                tracing::warn!(%error, "the index of the blocks is rebuilt in memory");
                 make(&MemoryDisk::new().root())?
             }
             Err(error) => return Err(error),

@@ -21,7 +21,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyBackups {
-    /// The folder of the repository.
+    /// The folder of the repository, or s3://bucket/prefix.
     #[arg(value_name = "FROM")]
     from: PathBuf,
 
@@ -33,14 +33,14 @@ pub(crate) struct VerifyBackups {
 
 #[derive(Debug, Args)]
 pub(crate) struct ListBackups {
-    /// The folder of the repository.
+    /// The folder of the repository, or s3://bucket/prefix.
     #[arg(value_name = "FROM")]
     from: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct PruneBackups {
-    /// The folder of the repository.
+    /// The folder of the repository, or s3://bucket/prefix.
     #[arg(value_name = "FROM")]
     from: PathBuf,
 
@@ -59,7 +59,7 @@ pub(crate) struct PruneBackups {
 
 #[derive(Debug, Args)]
 pub(crate) struct DrillBackup {
-    /// The folder of the repository.
+    /// The folder of the repository, or s3://bucket/prefix.
     #[arg(value_name = "FROM")]
     from: PathBuf,
 
@@ -116,6 +116,8 @@ struct PrintedDrill<'r> {
     recorded_at: Option<Timestamp>,
     state_hash: &'r str,
     commitments: u64,
+    content_named: u64,
+    content_absent: u64,
     problems: &'r [String],
     recovery_point_seconds: f64,
     recovery_time_seconds: f64,
@@ -299,6 +301,8 @@ fn print_drill(session: &mut CliSession, report: &DrillReport) -> Result<(), Fai
             recorded_at: report.recorded_at,
             state_hash: &report.state_hash,
             commitments: report.commitments,
+            content_named: report.content_named,
+            content_absent: report.content_absent,
             problems: &report.problems,
             recovery_point_seconds: report.recovery_point.as_secs_f64(),
             recovery_time_seconds: report.recovery_time.as_secs_f64(),
@@ -307,6 +311,13 @@ fn print_drill(session: &mut CliSession, report: &DrillReport) -> Result<(), Fai
     }
     for problem in &report.problems {
         session.output.line(problem)?;
+    }
+    if report.content_absent > 0 {
+        session.output.line(&format!(
+            "{} of {} contents that events name were never in the store",
+            grouped(report.content_absent),
+            grouped(report.content_named),
+        ))?;
     }
     session.output.line(&format!(
         "backup {} restores to position {} in {:.1} s; it is {:.0} s old; {} hashes of states compared; \

@@ -1,11 +1,12 @@
 //! What commands add to their events.
 
 use clap::Args;
-use spacefold::{SpaceService, Value, event::JsonError};
+use spacefold::{Value, event::JsonError};
+use spacefold_client::CommandMarks;
 
 /// The options of every command on a space.
 #[derive(Debug, Args)]
-pub(crate) struct CommandMarks {
+pub(crate) struct MarkArgs {
     /// Who does it: goes into the event.
     #[arg(long, global = true, value_name = "SOURCE")]
     source: Option<String>,
@@ -28,23 +29,18 @@ pub(crate) struct CommandMarks {
     key: Option<String>,
 }
 
-impl CommandMarks {
-    /// The service as the options say.
-    pub(crate) fn of(&self, service: &SpaceService) -> SpaceService {
-        let mut service = service.with_tags(&self.tags);
-        if let Some(source) = &self.source {
-            service = service.with_source(source);
-        }
-        if let Some(correlation_id) = &self.correlation_id {
-            service = service.with_correlation_id(correlation_id);
-        }
+impl MarkArgs {
+    /// What they say.
+    pub(crate) fn told(&self) -> CommandMarks {
+        let mut marks = CommandMarks::default();
+        marks.source.clone_from(&self.source);
+        marks.correlation_id.clone_from(&self.correlation_id);
+        marks.tags.clone_from(&self.tags);
         for (key, value) in &self.extra {
-            service = service.with_extra(key, value.clone());
+            marks.extra.insert(key.as_str(), value.clone());
         }
-        if let Some(key) = &self.key {
-            service = service.with_key(key.as_str());
-        }
-        service
+        marks.key.clone_from(&self.key);
+        marks
     }
 }
 

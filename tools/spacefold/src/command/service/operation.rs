@@ -6,13 +6,16 @@ use clap::{
     Arg, ArgAction, ArgMatches, FromArgMatches, Subcommand, error::ErrorKind, value_parser,
 };
 use spacefold::{
-    CommandError, Position, SpaceService, Value,
-    command::{Command, CommandFields, Field, FieldKind, Operation, Outcome},
+    Position, Value,
+    command::{Command, CommandFields, Field, FieldKind, Operation},
     event::{JsonError, Object, Presence},
     state::Reference,
 };
 
+use spacefold_client::CommandMarks;
+
 use crate::{
+    door::write_door::{DoneCommand, WriteDoor},
     error::{Failure, Status},
     input::Input,
 };
@@ -144,11 +147,15 @@ pub(super) enum Ready {
 }
 
 impl Ready {
-    pub(super) fn run(self, service: &SpaceService) -> Result<Outcome, CommandError> {
+    pub(super) fn run(
+        self,
+        store: &WriteDoor,
+        marks: &CommandMarks,
+    ) -> Result<DoneCommand, Failure> {
         match self {
-            Self::Command { space_id, command } => service.execute(&space_id, command),
+            Self::Command { space_id, command } => store.execute(&space_id, command, marks),
             Self::Content { space_id, document_id, mut content } => {
-                service.set_content_from(&space_id, document_id, &mut content)
+                store.set_content(&space_id, document_id, &mut content, marks)
             }
         }
     }

@@ -12,7 +12,7 @@ use spacefold::{
 
 use super::error::ImportGitError;
 
-/// So many events fit one append, however large they are.
+/// This many events fit one append, however large they are.
 const EVENTS_OF_ANY_SIZE: usize = MAX_APPEND_BYTES / MAX_EVENT_BYTES;
 
 /// Appends events together, after the content that they name.

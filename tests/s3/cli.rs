@@ -1,0 +1,7 @@
+//! The command line of spacefold.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    spacefold_cli::spacefold()
+}
