@@ -29,6 +29,7 @@ mod oracle;
 mod planted;
 mod printed;
 mod projections;
+mod pull;
 mod python;
 mod repair;
 mod selection;

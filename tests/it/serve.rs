@@ -343,3 +343,19 @@ fn slow_requests_are_logged_by_their_id_and_without_the_ids_in_their_path() {
     }
     assert!(!log.contains("secret"), "{log}");
 }
+
+#[test]
+fn the_book_of_the_demo_is_looked_at_in_a_browser() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut demo = cli(&folder.path().join("unused"));
+    let served = Served::by(demo.args(["demo", "--serve", "--json"]).env("TMPDIR", folder.path()));
+    assert!(served.address.ip().is_loopback());
+    let (status, page) = served.ask("GET /", "Accept: text/html\r\n", "").unwrap();
+    assert_eq!(status, 200, "{page}");
+    assert!(page.contains("25,557"), "{page}");
+    served.signal("INT");
+    assert_eq!(served.code(), Some(0));
+    // What was in use is gone with it.
+    let left = |entry: fs::DirEntry| entry.file_name().to_string_lossy().contains("demo");
+    assert!(!fs::read_dir(folder.path()).unwrap().map(Result::unwrap).any(left));
+}

@@ -4,3 +4,5 @@ mod equal;
 mod reading;
 mod server;
 mod writing;
+
+pub(crate) use self::server::TestServer;

@@ -38,6 +38,7 @@ mod content;
 mod endpoint;
 mod event_lines;
 mod exchange;
+mod pulling;
 mod reading;
 mod request_effects;
 mod request_json;

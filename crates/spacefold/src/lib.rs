@@ -146,6 +146,7 @@ mod import;
 mod in_turns;
 mod lines;
 mod options;
+mod pull;
 mod remade;
 mod snapshot_stream;
 mod socket_path;
@@ -303,6 +304,8 @@ pub mod admin {
     pub use crate::lines::{BYTE_ORDER_MARK, Line, LineReader, LineText};
     #[doc(inline)]
     pub use crate::options::StateCommitments;
+    #[doc(inline)]
+    pub use crate::pull::{PullError, PullReport, PullSource, PulledSpace, PulledStore, Pulling};
     #[doc(inline)]
     pub use crate::remade::{
         CopiedContent, ForkedStore, LackingContent, RepairedStore, SalvagedStore, fork, repair,

@@ -4,7 +4,7 @@ use fastrand::Rng;
 use spacefold::{CommandError, Refusal, Spacefold, Value, event::Object, log::EventLog};
 use spacefold_client::{ClientError, CommandMarks, RequestEffects};
 
-use super::server::TestServer;
+use super::TestServer;
 use crate::service::commands::command;
 
 const COMMANDS: usize = 1_500;

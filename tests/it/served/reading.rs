@@ -6,7 +6,7 @@ use serde_json::Value;
 use spacefold::{Position, SpaceEvent, event::EventFilter};
 use spacefold_server::{Settings, TokenFile, TokenGrant, TokenRight};
 
-use super::server::TestServer;
+use super::TestServer;
 use crate::{
     doors::{made, read_all_by},
     support::{cli, run},

@@ -17,18 +17,18 @@ use spacefold_server::{Drain, Settings, router, serve};
 use crate::support::cli_at;
 
 /// A server of a store that is open here, until it is dropped.
-pub(super) struct TestServer {
+pub(crate) struct TestServer {
     address: SocketAddr,
     drain: Drain,
     serving: Option<JoinHandle<()>>,
 }
 
 impl TestServer {
-    pub(super) fn of(spaces: &Spacefold) -> Self {
+    pub(crate) fn of(spaces: &Spacefold) -> Self {
         Self::with(spaces, Settings::default())
     }
 
-    pub(super) fn with(spaces: &Spacefold, settings: Settings) -> Self {
+    pub(crate) fn with(spaces: &Spacefold, settings: Settings) -> Self {
         let (spaces, drain) = (spaces.clone(), settings.drain.clone());
         let (told, bound) = mpsc::channel();
         let serving = thread::spawn(move || {
@@ -42,21 +42,21 @@ impl TestServer {
         Self { address: bound.recv().unwrap(), drain, serving: Some(serving) }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub(super) fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(self.url().parse().unwrap(), ClientOptions::default())
     }
 
     /// The command line, told the URL.
-    pub(super) fn cli(&self) -> Command {
+    pub(crate) fn cli(&self) -> Command {
         cli_at(&self.url())
     }
 
     /// Answers at the socket of the store too, as whoever serves it does.
-    pub(super) fn at_socket_of(&self, store: &Path) {
+    pub(crate) fn at_socket_of(&self, store: &Path) {
         let listener = UnixListener::bind(socket_path(store).unwrap()).unwrap();
         let address = self.address;
         thread::spawn(move || {

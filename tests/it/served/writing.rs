@@ -9,7 +9,7 @@ use std::{
 
 use spacefold::Spacefold;
 
-use super::server::TestServer;
+use super::TestServer;
 use crate::support::{Answer, answer, cli, run};
 
 const LINES: &str = r#"{"event_type":"space.created","space_id":"x","payload":{"name":"X"}}

@@ -109,14 +109,20 @@ impl Store {
                 None => Ok((self.data, None)),
             };
         };
-        let mut options = ClientOptions::default();
-        options.retry_for = RETRY_FOR;
-        options.token = match &self.token_file {
-            Some(path) => Some(token_in(path)?),
-            None => env::var("SPACEFOLD_TOKEN").ok().filter(|token| !token.is_empty()),
-        };
-        Ok((self.data, Some(Client::new(endpoint, options))))
+        let client = client(endpoint, self.token_file.as_deref())?;
+        Ok((self.data, Some(client)))
     }
+}
+
+/// A client of a server, with the token of a file, or of the environment.
+pub(crate) fn client(endpoint: Endpoint, token_file: Option<&Path>) -> Result<Client, Failure> {
+    let mut options = ClientOptions::default();
+    options.retry_for = RETRY_FOR;
+    options.token = match token_file {
+        Some(path) => Some(token_in(path)?),
+        None => env::var("SPACEFOLD_TOKEN").ok().filter(|token| !token.is_empty()),
+    };
+    Ok(Client::new(endpoint, options))
 }
 
 fn token_in(path: &Path) -> Result<String, Failure> {

@@ -17,6 +17,7 @@ pub(crate) mod import;
 pub(crate) mod import_git;
 pub(crate) mod info;
 pub(crate) mod problems;
+pub(crate) mod pull;
 pub(crate) mod rebuild;
 pub(crate) mod record;
 pub(crate) mod repair;
@@ -39,7 +40,7 @@ use crate::{error::Failure, session::CliSession};
 #[derive(Debug, Subcommand)]
 pub(crate) enum CliCommand {
     /// A guided tour on a real history, in a temporary folder.
-    Demo,
+    Demo(demo::Demo),
     /// Import events from JSON lines, plain, gzip or zstd; those stored already are skipped.
     Import(import::Import),
     /// Print events as JSON lines.
@@ -97,6 +98,13 @@ pub(crate) enum CliCommand {
     Salvage(salvage::Salvage),
     /// Make a store of its own id with the same events at the same positions, encoded again.
     Fork(fork::ForkStore),
+    /// Take over whole spaces of another store that were never changed here, as far as they are not here
+    /// yet.
+    ///
+    /// Events keep id, time, tags and order, and get where they come from as their origin; the content that
+    /// they name comes along. Of a space that went a way of its own here nothing is pulled. Run again, what
+    /// has come since follows. Exit 3: content is lacking in the other store.
+    Pull(pull::Pull),
     /// Show the store at a glance.
     Info,
     /// Store, print and clear away the content of documents.
@@ -127,7 +135,7 @@ impl CliCommand {
     /// What it is called, where it takes the folder of a store: no server does it.
     const fn of_folders(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Demo => "demo",
+            Self::Demo(_) => "demo",
             Self::Import(_) => "import",
             Self::Verify(_) => "verify",
             Self::Rebuild(_) => "rebuild",
@@ -135,6 +143,7 @@ impl CliCommand {
             Self::Repair(_) => "repair",
             Self::Salvage(_) => "salvage",
             Self::Fork(_) => "fork",
+            Self::Pull(_) => "pull",
             Self::ImportGit(_) => "import-git",
             Self::Backup(_) => "backup",
             Self::Restore(_) => "restore",
@@ -147,7 +156,7 @@ impl CliCommand {
             return Err(Failure::through_no_server(name, server.endpoint()));
         }
         match self {
-            Self::Demo => demo::run(session),
+            Self::Demo(arguments) => arguments.run(session),
             Self::Import(arguments) => arguments.run(session),
             Self::Export(arguments) => arguments.run(session),
             Self::Append(arguments) => arguments.run(session),
@@ -169,6 +178,7 @@ impl CliCommand {
             Self::Repair(arguments) => arguments.run(session),
             Self::Salvage(arguments) => arguments.run(session),
             Self::Fork(arguments) => arguments.run(session),
+            Self::Pull(arguments) => arguments.run(session),
             Self::Info => info::run(session),
             Self::Content(arguments) => arguments.run(session),
             Self::ImportGit(arguments) => arguments.run(session),

@@ -2,13 +2,16 @@
 
 use std::{io::BufReader, path::PathBuf, time::Instant};
 
+use clap::Args;
 use flate2::bufread::MultiGzDecoder;
 use spacefold::{
     Delivery, Folding, Position, Snapshot, SpaceEvent, Spacefold, Subscription,
-    admin::{ImportOptions, RebuildMode, RebuildOptions},
+    admin::{ImportOptions, ImportReport, RebuildMode, RebuildOptions},
 };
 use spacefold_event_core::bytes::to_u64;
+use tempfile::TempDir;
 
+use super::serve::Serve;
 use crate::{
     error::{Failure, Status},
     interrupt,
@@ -19,29 +22,57 @@ use crate::{
 /// The history of a book's repository, one event a line.
 const SAMPLE: &[u8] = include_bytes!("../../../../tests/fixtures/book.jsonl.gz");
 
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Serve the history instead, to be looked at in a browser at the URL that is printed, until Ctrl-C.
+    #[arg(long)]
+    serve: bool,
+}
+
 /// The guided tour.
 struct Tour<'a> {
     session: &'a mut CliSession,
     step: u32,
 }
 
-pub(crate) fn run(session: &mut CliSession) -> Result<(), Failure> {
-    let folder = tempfile::Builder::new().prefix("spacefold-demo-").tempdir().map_err(|error| {
+impl Demo {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
+        let folder = temporary_folder()?;
+        session.data = folder.path().join("data");
+        if self.serve {
+            return Serve::at_this_machine().serve(session, |session| {
+                let store = session.open(Folding::Live, NewStore::default())?;
+                import_sample(&store)?;
+                Ok(store.into())
+            });
+        }
+        let store = session.open(Folding::OnDemand, NewStore::default())?;
+        let mut tour = Tour { session, step: 0 };
+        let toured = tour.walk(&store);
+        let closed = store.close();
+        toured?;
+        closed?;
+        tour.farewell()
+    }
+}
+
+fn temporary_folder() -> Result<TempDir, Failure> {
+    tempfile::Builder::new().prefix("spacefold-demo-").tempdir().map_err(|error| {
         Failure::new(
             Status::Failed,
             format_args!("there is no room for the demo: {error}"),
             std::env::temp_dir().display(),
             "name another folder for temporary files in TMPDIR",
         )
-    })?;
-    session.data = folder.path().join("data");
-    let store = session.open(Folding::OnDemand, NewStore::default())?;
-    let mut tour = Tour { session, step: 0 };
-    let toured = tour.walk(&store);
-    let closed = store.close();
-    toured?;
-    closed?;
-    tour.farewell()
+    })
+}
+
+fn import_sample(store: &Spacefold) -> Result<ImportReport, Failure> {
+    let sample = BufReader::new(MultiGzDecoder::new(SAMPLE));
+    store.import(sample, &ImportOptions::default(), &mut ()).map_err(|error| {
+        let hint = "check that there is room for temporary files";
+        Failure::caused(&error, "the bundled history", hint)
+    })
 }
 
 impl Tour<'_> {
@@ -60,12 +91,7 @@ impl Tour<'_> {
         self.begin("Import: every event durable, in order, once")?;
         let import = |what: &str, tour: &mut Self| {
             let start = Instant::now();
-            let sample = BufReader::new(MultiGzDecoder::new(SAMPLE));
-            let report =
-                store.import(sample, &ImportOptions::default(), &mut ()).map_err(|error| {
-                    let hint = "check that there is room for temporary files";
-                    Failure::caused(&error, "the bundled history", hint)
-                })?;
+            let report = import_sample(store)?;
             let seconds = start.elapsed().as_secs_f64();
             let (appended, present) = (report.appended, report.already_present);
             tour.figure(&format!(

@@ -3,7 +3,7 @@
 mod exposure;
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     process, thread,
     time::Duration,
@@ -30,6 +30,9 @@ use crate::{
     session::{CliSession, NewStore},
     time_span::parse_time,
 };
+
+/// How long a request takes that is slow.
+const DEFAULT_SLOW: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
@@ -91,7 +94,33 @@ struct PrintedServer {
 }
 
 impl Serve {
+    /// For whoever is at this machine, at an address that is free.
+    pub(super) fn at_this_machine() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            read_only: false,
+            allow_anonymous: true,
+            insecure: false,
+            tls_cert: None,
+            tls_key: None,
+            client_ca: None,
+            hosts: Vec::new(),
+            tokens: token::TokensPlace::default(),
+            slow: DEFAULT_SLOW,
+            new_store: NewStore::default(),
+        }
+    }
+
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
+        self.serve(session, |session| self.open(session))
+    }
+
+    /// Serves what `open` opens, until Ctrl-C or SIGTERM.
+    pub(super) fn serve(
+        &self,
+        session: &mut CliSession,
+        open: impl FnOnce(&CliSession) -> Result<ServedStore, Failure>,
+    ) -> Result<(), Failure> {
         Exposure::of(self).check()?;
         let mut settings = Settings::default();
         settings.hosts.extend(self.hosts.iter().cloned());
@@ -101,7 +130,7 @@ impl Serve {
         settings.hosts.push(host_of(&address));
         let listener = self.encrypted(listener)?;
         end_on_signals(&settings.drain)?;
-        let store = self.open(session)?;
+        let store = open(session)?;
         if !self.allow_anonymous {
             settings.tokens = Some(self.tokens(session)?);
         }

@@ -27,7 +27,7 @@ pub(crate) struct TokenArgs {
 }
 
 /// Where tokens are kept.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct TokensPlace {
     /// The file of the tokens; `tokens.json` in the folder of the store unless told.
     #[arg(long = "tokens", value_name = "FILE")]
