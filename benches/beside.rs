@@ -158,10 +158,11 @@ fn lag(path: &str, appends: usize, count: usize) {
     let mut lags: Vec<Duration> = Vec::with_capacity(appends);
     for (position, at) in answered {
         let place = shown.partition_point(|(head, _)| *head < position);
-        lags.push(shown[place].1.saturating_duration_since(at));
+        let (_, seen) = shown.get(place).unwrap();
+        lags.push(seen.saturating_duration_since(at));
     }
     lags.sort_unstable();
-    let of = |share: usize| lags[(lags.len() - 1) * share / 1_000];
+    let of = |share: usize| *lags.get((lags.len() - 1) * share / 1_000).unwrap();
     let [p50, p99, p999, most] = [500, 990, 999, 1_000].map(of);
     println!(
         "{appends} appends: behind by {p50:?} (p50), {p99:?} (p99), {p999:?}, {most:?} at most"

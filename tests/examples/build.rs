@@ -1,5 +1,5 @@
 //! Gathers the examples from the documentation of the crates in `crates/`, from their READMEs, and from
-//! the guide, as they are there. The crate of the server needs more than its own name to be used: its examples are its
+//! the guide, as they are there. Crates that are used by their own names have their examples as their
 //! own documentation tests.
 
 #![allow(clippy::print_stdout, reason = "it is how a build script speaks to cargo")]
@@ -13,8 +13,8 @@ use std::{
 
 const CRATES: &str = "../../crates";
 const GUIDE: &str = "../../docs/guide";
-/// A crate whose examples are not gathered.
-const SERVER: &str = "../../crates/server";
+/// Crates whose examples are not gathered.
+const USED_ALONE: [&str; 4] = ["client", "console", "objects", "server"];
 
 fn main() -> io::Result<()> {
     let mut sources = Vec::new();
@@ -42,7 +42,7 @@ fn collect(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) -> io::Resu
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            if path != Path::new(SERVER) {
+            if !USED_ALONE.iter().any(|name| path == Path::new(CRATES).join(name)) {
                 collect(&path, extension, found)?;
             }
         } else if path.extension().is_some_and(|found| found == extension) {

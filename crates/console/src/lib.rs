@@ -4,8 +4,8 @@
 //! both.
 //!
 //! ```
-//! use spacefold_console::{Frame, Section, TracePage};
-//! let frame = Frame::new("0d0f…", Section::Trace);
+//! use spacefold_console::{PageFrame, Section, TracePage};
+//! let frame = PageFrame::new("0d0f…", Section::Trace);
 //! let page = TracePage { correlation_id: "<b>".to_owned(), ..TracePage::default() };
 //! assert!(page.render(&frame).contains("&lt;b&gt;"));
 //! ```
@@ -24,7 +24,7 @@
 //!
 //! Every link is relative to the folder of the pages, so that they can be mounted anywhere; every
 //! address is the whole state of its page. Forms that change something post to `console/…`, with the
-//! [token against forgery](Frame::form_token) of their frame. Without scripts all of it works but what is
+//! [token against forgery](PageFrame::form_token) of their frame. Without scripts all of it works but what is
 //! live.
 //!
 //! # Assets

@@ -29,20 +29,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     add_many(&spaces)?;
     let place = tempfile::tempdir()?;
     let mut settings = Settings::default();
-    let mut said = serde_json::json!({});
+    let mut said = serde_json::Map::new();
     if std::env::args().any(|argument| argument == "--tokens") {
         let tokens = TokenFile::at(place.path().join("tokens"));
         let every = ["*".parse()?];
-        said["token"] = tokens.create(TokenGrant::new(TokenRight::ALL, every))?.into();
+        let token = tokens.create(TokenGrant::new(TokenRight::ALL, every))?;
+        said.insert("token".to_owned(), token.into());
         let some = TokenGrant::new([TokenRight::Read], ["book-*".parse()?]);
-        said["book_token"] = tokens.create(some)?.into();
+        said.insert("book_token".to_owned(), tokens.create(some)?.into());
         settings.tokens = Some(tokens);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-        said["url"] = format!("http://{}/", listener.local_addr()?).into();
-        writeln!(std::io::stdout(), "{said}")?;
+        let url = format!("http://{}/", listener.local_addr()?);
+        said.insert("url".to_owned(), url.into());
+        writeln!(std::io::stdout(), "{}", serde_json::Value::from(said))?;
         let drain = settings.drain.clone();
         std::thread::spawn(move || {
             let _ = std::io::stdin().read_to_end(&mut Vec::new());

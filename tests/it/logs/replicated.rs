@@ -1,7 +1,7 @@
 //! The conformance suite over replicated logs: over blocks that lose answers, delay and are read stale, so
 //! that every case goes through the protocol's repairs.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use conformance::{LogFactory, conformance_suite};
 use spacefold_disk::MemoryDisk;
@@ -18,6 +18,16 @@ fn blocks(max_in_flight: usize) -> SimBlocks {
     println!("seed {seed}");
     // Large groups are in parts.
     SimBlocks::new(seed, BlockLogLimits { max_block_bytes: 64 << 10, max_in_flight })
+}
+
+/// The log once it has read what the one before it had: a process sees what others append by and by, also
+/// one that was here before under another name.
+fn reopened(log: Box<dyn EventLog>, open: impl Fn() -> Box<dyn EventLog>) -> Box<dyn EventLog> {
+    let head = log.durable_head();
+    drop(log);
+    let log = open();
+    while log.wait_durable(head, Duration::from_secs(1)).unwrap() < head {}
+    log
 }
 
 /// Whoever opens it has nothing, and reads all blocks.
@@ -37,8 +47,7 @@ impl LogFactory for Fresh {
     }
 
     fn reopen(&self, log: Box<dyn EventLog>) -> Option<Box<dyn EventLog>> {
-        drop(log);
-        Some(self.open())
+        Some(reopened(log, || self.open()))
     }
 
     fn model_cases() -> u32 {
@@ -66,8 +75,7 @@ impl LogFactory for Kept {
     }
 
     fn reopen(&self, log: Box<dyn EventLog>) -> Option<Box<dyn EventLog>> {
-        drop(log);
-        Some(self.open())
+        Some(reopened(log, || self.open()))
     }
 
     fn model_cases() -> u32 {
@@ -95,8 +103,7 @@ impl LogFactory for Objects {
     }
 
     fn reopen(&self, log: Box<dyn EventLog>) -> Option<Box<dyn EventLog>> {
-        drop(log);
-        Some(self.open())
+        Some(reopened(log, || self.open()))
     }
 
     fn model_cases() -> u32 {

@@ -131,7 +131,7 @@ fn what_goes_through_no_server_says_so_by_name() {
         (&["repair", line], "repair"),
         (&["salvage", line, line], "salvage"),
         (&["fork", line, line], "fork"),
-        (&["import-git", "a", line], "import-git"),
+        (&["import-git", "--space-per", "repo", line], "import-git"),
         (&["backup", line], "backup"),
         (&["demo"], "demo"),
         (&["content", "gc"], "content gc"),

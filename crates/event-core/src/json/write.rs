@@ -31,7 +31,7 @@ impl SpaceEvent {
     ///
     /// # Examples
     /// ```
-    /// use spacefold_event_core::{SpaceEvent, Timestamp};
+    /// use spacefold::{SpaceEvent, Timestamp};
     /// let event = SpaceEvent::space_archived("handbook");
     /// assert!(!event.to_append_json().contains("timestamp"));
     /// let event = event.with_timestamp(Timestamp::MIN);

@@ -28,7 +28,8 @@ mod request_ids;
 mod streams;
 #[cfg(test)]
 mod subscriptions;
-#[cfg(all(test, feature = "tls"))]
+#[cfg(test)]
+#[cfg(feature = "tls")]
 mod tls;
 #[cfg(test)]
 mod who_may;

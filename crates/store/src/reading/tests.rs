@@ -216,6 +216,9 @@ fn readers_under_way_read_on_when_the_copy_fails() {
         log.shared().cache.clear();
         has_failed.store(true, Ordering::SeqCst);
     });
+    // A reader may have put back what it had read before: not all of them need the copy then.
+    log.shared().cache.clear();
+    assert!(all(&log, &filter).unwrap() == events);
     check_degraded(&log, StorageErrorKind::NoRoom, &events);
 }
 
