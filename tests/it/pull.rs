@@ -49,7 +49,7 @@ fn spaces_are_pulled_from_a_folder_that_is_in_use_and_from_a_server() {
         };
         assert_eq!(state(states(&here)), state(states(&there)));
         let hash = ContentHash::of("b".repeat(300_000).as_bytes()).to_string();
-        let content = run(cli(&here).args(["content", "cat", &hash])).succeeded();
+        let content = run(cli(&here).args(["content", "get", &hash])).succeeded();
         assert_eq!(content.len(), 300_000);
         assert_eq!(run(cli(&here).arg("verify")).code, Some(0));
 

@@ -101,10 +101,10 @@ impl Engine {
 
     /// Waits for the folding thread, which ends with the log.
     pub(crate) fn join(&self) {
-        let thread = self.folding.lock().take();
-        if let Some(thread) = thread
-            && thread.join().is_err()
-        {
+        let Some(thread) = self.folding.lock().take() else { return };
+        // It may rest after a failure.
+        thread.thread().unpark();
+        if thread.join().is_err() {
             tracing::error!("the folding thread has panicked");
         }
     }

@@ -48,6 +48,7 @@ fn run(engine: &Engine, mut committing: Option<Committing>) {
     engine.views.follow_what_is_there();
     while !engine.closing.load(Ordering::Acquire) {
         let wait = if is_history_left { IDLE } else { WAIT };
+        let mut has_failed = false;
         match engine.log.wait_durable(folded.next(), wait) {
             Err(ReadError::Closed) => return,
             Ok(durable) if durable <= folded => {
@@ -55,12 +56,17 @@ fn run(engine: &Engine, mut committing: Option<Committing>) {
                 continue;
             }
             Ok(durable) => engine.views.tell(durable),
-            Err(_) => {}
+            // What is durable is folded all the same.
+            Err(_) => has_failed = true,
         }
         if engine.closing.load(Ordering::Acquire) {
             return;
         }
         match engine.live.catch_up() {
+            // Nothing comes of a log that takes nothing any more, and nothing is waited for.
+            Ok(position) if has_failed && position == folded => {
+                thread::park_timeout(REST_AFTER_FAILURE);
+            }
             Ok(position) => {
                 folded = position;
                 followed.get_or_insert_with(|| engine.live.followed());
@@ -99,3 +105,6 @@ fn gather_history(engine: &Engine) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -193,7 +193,8 @@ impl Spacefold {
     ///
     /// # Ordering
     /// In the order of the other log, its appends cut or joined. While it is pulled a space is at an
-    /// earlier state of its own.
+    /// earlier state of its own. Positions are those of this log, also in what a state notes of events
+    /// that do not fit it.
     ///
     /// # Durability
     /// As [`Spacefold::append`]; content before the events that name it.

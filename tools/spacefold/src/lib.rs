@@ -13,6 +13,7 @@ mod logging;
 mod output;
 mod progress;
 mod refused;
+mod server_client;
 mod service_manager;
 mod session;
 mod target;

@@ -24,23 +24,28 @@ fn pull(to: &Spacefold, from: &dyn PullSource, spaces: &[&str]) -> Result<PullRe
     to.pull(from, &named(spaces), &mut |_| true)
 }
 
-/// Appends something to one of the spaces, with content now and then.
+/// Appends something to one of the spaces, with content now and then; all of it fits, since a state notes
+/// what does not by its position.
 fn change(store: &Spacefold, rng: &mut fastrand::Rng) {
     let space = SPACES[rng.usize(..SPACES.len())];
     let mut events = Vec::new();
+    if store.log().revision(space).unwrap() == Revision::NONE {
+        events.push(SpaceEvent::space_created(space, "Space"));
+    }
     for _ in 0..rng.usize(1..4) {
-        let event = match rng.u8(..3) {
-            0 => SpaceEvent::variable_set(space, "n", rng.u64(..)),
-            1 => {
-                let bytes = rng.u64(..50).to_le_bytes();
-                store.content().put(&mut &bytes[..]).unwrap();
-                let hash = ContentHash::of(&bytes).to_string();
-                SpaceEvent::document_content_changed(space, "d", None::<String>, hash)
-            }
-            _ => SpaceEvent::document_added(space, format!("d{}", rng.u8(..9)), "/d"),
-        };
-        let time = i64::from(rng.u32(..));
-        events.push(event.with_timestamp(Timestamp::from_micros(time).unwrap()).with_tags(["t"]));
+        if rng.bool() {
+            events.push(SpaceEvent::variable_set(space, "n", rng.u64(..)));
+            continue;
+        }
+        let bytes = rng.u64(..50).to_le_bytes();
+        store.content().put(&mut &bytes[..]).unwrap();
+        let (hash, id) = (ContentHash::of(&bytes).to_string(), rng.u64(..).to_string());
+        events.push(SpaceEvent::document_added(space, &*id, format!("/{id}")));
+        events.push(SpaceEvent::document_content_changed(space, id, None::<String>, hash));
+    }
+    for event in &mut events {
+        let time = Timestamp::from_micros(i64::from(rng.u32(..))).unwrap();
+        *event = event.clone().with_timestamp(time).with_tags(["t"]);
     }
     store.content().sync().unwrap();
     store.append(events).unwrap();

@@ -12,9 +12,9 @@ use spacefold_client::Endpoint;
 
 use super::salvage::with_progress;
 use crate::{
-    arguments::client,
     error::{Failure, Status},
     output::{CellTable, grouped, text},
+    server_client::client,
     session::{CliSession, NewStore},
 };
 
