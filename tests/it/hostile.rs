@@ -273,6 +273,8 @@ fn no_command_shows_people_what_moves_the_cursor() {
     shown.people(0, &["fork", &data, &new]);
     shown.shows(1, &["fork", &data, &new]);
     shown.shows(1, &["fork", &path("absent"), &new_2]);
+    shown.shows(4, &["pull", &new, "--spaces", "none\u{1b}[2J\u{202e}"]);
+    shown.shows(1, &["pull", &path("absent"), "--spaces", HOSTILE]);
     shown.people(0, &["salvage", &data, &new_2]);
     shown.shows(1, &["salvage", &data, &new_2]);
     shown.shows(1, &["salvage", &path("absent"), &path("new-3")]);

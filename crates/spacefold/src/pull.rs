@@ -193,8 +193,9 @@ impl Spacefold {
     ///
     /// # Ordering
     /// In the order of the other log, its appends cut or joined. While it is pulled a space is at an
-    /// earlier state of its own. Positions are those of this log, also in what a state notes of events
-    /// that do not fit it.
+    /// earlier state of its own. Positions are those of this log, also in what states say of them; events
+    /// are recorded when the other store has recorded them, or when this one's newest was, if that is
+    /// later. State hashes are of both.
     ///
     /// # Durability
     /// As [`Spacefold::append`]; content before the events that name it.
