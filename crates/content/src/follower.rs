@@ -32,8 +32,9 @@ use crate::{
     survey::survey,
 };
 
-/// How often it is looked anew because something changed meanwhile.
-const MAX_LOOKS: usize = 8;
+/// How often it is looked anew because something changed meanwhile: packs of a collection that was cut off
+/// go one after the other.
+const MAX_LOOKS: usize = 64;
 /// What is read of damage at once.
 const CHECKED_BYTES: usize = 1 << 20;
 
