@@ -10,6 +10,7 @@ mod health;
 mod jobs;
 mod live_events;
 mod metrics;
+mod open_problem_row;
 mod positions;
 mod projections;
 mod read_models;

@@ -2,13 +2,12 @@
 //! what is to be looked after.
 
 use axum::{extract::State, http::Uri, response::Response};
-use serde::Serialize;
 use spacefold::{
-    Position, Timestamp,
     event::{TypePattern, TypeSelection},
-    projection::{ActivityFilter, OpenProblem, ProblemDetail, ProblemFilter, ProblemKind},
+    projection::{ActivityFilter, ProblemFilter, ProblemKind},
 };
 
+use super::open_problem_row::OpenProblemRow;
 use crate::{
     accept::MediaType,
     access::CallerAccess,
@@ -64,57 +63,6 @@ pub(super) async fn activity(
     Ok(answer(MediaType::Json, body, CacheRule::NoStore))
 }
 
-#[derive(Serialize)]
-struct PrintedTrouble<'a> {
-    space_id: &'a str,
-    kind: &'static str,
-    document_id: Option<&'a str>,
-    since: Position,
-    since_time: Timestamp,
-    reported: Position,
-    source: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    local_hash: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remote_hash: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    direction: Option<&'a str>,
-}
-
-impl<'a> PrintedTrouble<'a> {
-    fn of(problem: &'a OpenProblem) -> Self {
-        let mut printed = Self {
-            space_id: &problem.space_id,
-            kind: problem.kind().name(),
-            document_id: problem.document_id.as_deref(),
-            since: problem.since,
-            since_time: problem.since_time,
-            reported: problem.reported,
-            source: problem.source.as_deref(),
-            error: None,
-            local_hash: None,
-            remote_hash: None,
-            reason: None,
-            direction: None,
-        };
-        match &problem.detail {
-            ProblemDetail::FailedRender { error } => printed.error = error.as_deref(),
-            ProblemDetail::SyncConflict { local_hash, remote_hash } => {
-                printed.local_hash = local_hash.as_deref();
-                printed.remote_hash = remote_hash.as_deref();
-            }
-            ProblemDetail::StaleDocument { reason } => printed.reason = reason.as_deref(),
-            ProblemDetail::RunningSync { direction } => printed.direction = direction.as_deref(),
-            _ => {}
-        }
-        printed
-    }
-}
-
 /// `GET /v1/problems`: what is to be looked after.
 pub(super) async fn open_problems(
     State(app): State<App>,
@@ -138,7 +86,7 @@ pub(super) async fn open_problems(
         .ask(move |store| {
             let found = store.projections().open_problems()?.problems(&filter)?;
             let seen = found.iter().filter(|problem| access.sees(&problem.space_id));
-            printed(&seen.map(PrintedTrouble::of).collect::<Vec<_>>())
+            printed(&seen.map(OpenProblemRow::of).collect::<Vec<_>>())
         })
         .await?;
     Ok(answer(MediaType::Json, body, CacheRule::NoStore))

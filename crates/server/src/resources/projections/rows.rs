@@ -4,11 +4,11 @@ use axum::{extract::State, http::Uri, response::Response};
 use serde::Serialize;
 use serde_json::Value;
 use spacefold::{
-    Position, Timestamp,
+    Position,
     event::{TypePattern, TypeSelection},
     projection::{
-        Activity, ActivityFilter, ContentIndex, Day, Occurrence, OpenProblem, OpenProblems,
-        ProblemDetail, ProblemFilter, ProblemKind,
+        Activity, ActivityFilter, ContentIndex, Day, Occurrence, OpenProblems, ProblemFilter,
+        ProblemKind,
     },
 };
 
@@ -21,6 +21,7 @@ use crate::{
     parameters::{Parameters, invalid},
     path_ids::PathIds,
     problem::HttpProblem,
+    resources::open_problem_row::OpenProblemRow,
     served_store::ServedStore,
     tokens::TokenRight,
 };
@@ -162,55 +163,4 @@ impl AskedRows {
 
 fn printed(row: &impl Serialize) -> Result<Value, HttpProblem> {
     serde_json::to_value(row).map_err(|error| HttpProblem::internal("internal", error))
-}
-
-#[derive(Serialize)]
-struct OpenProblemRow<'a> {
-    space_id: &'a str,
-    kind: &'static str,
-    document_id: Option<&'a str>,
-    since: Position,
-    since_time: Timestamp,
-    reported: Position,
-    source: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    local_hash: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remote_hash: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    direction: Option<&'a str>,
-}
-
-impl<'a> OpenProblemRow<'a> {
-    fn of(problem: &'a OpenProblem) -> Self {
-        let mut printed = Self {
-            space_id: &problem.space_id,
-            kind: problem.kind().name(),
-            document_id: problem.document_id.as_deref(),
-            since: problem.since,
-            since_time: problem.since_time,
-            reported: problem.reported,
-            source: problem.source.as_deref(),
-            error: None,
-            local_hash: None,
-            remote_hash: None,
-            reason: None,
-            direction: None,
-        };
-        match &problem.detail {
-            ProblemDetail::FailedRender { error } => printed.error = error.as_deref(),
-            ProblemDetail::SyncConflict { local_hash, remote_hash } => {
-                printed.local_hash = local_hash.as_deref();
-                printed.remote_hash = remote_hash.as_deref();
-            }
-            ProblemDetail::StaleDocument { reason } => printed.reason = reason.as_deref(),
-            ProblemDetail::RunningSync { direction } => printed.direction = direction.as_deref(),
-            _ => {}
-        }
-        printed
-    }
 }
