@@ -4,7 +4,7 @@ use std::io;
 
 use spacefold::{
     Position,
-    admin::{PullError, PullSource, PulledStore, Pulling},
+    admin::{PullError, PullSource, PulledStore},
     content::{ContentError, ContentHash, ContentReader},
     event::{EventFilter, RecordedEvent, id_of_text},
 };
@@ -33,19 +33,15 @@ impl PullSource for Client {
     fn events(
         &self,
         space_ids: &[String],
-        after: Position,
         to: Position,
-        take: &mut dyn FnMut(RecordedEvent) -> Result<Pulling, PullError>,
+        take: &mut dyn FnMut(RecordedEvent) -> Result<(), PullError>,
     ) -> Result<(), PullError> {
-        if after >= to {
+        if to == Position::START {
             return Ok(());
         }
         let filter = EventFilter::all().spaces(space_ids.iter().cloned());
-        for line in Self::events(self, filter.into(), after, Some(to)).map_err(unread)? {
-            let event = line.and_then(|line| line.event()).map_err(unread)?;
-            if take(event)? == Pulling::Enough {
-                break;
-            }
+        for line in Self::events(self, filter.into(), Position::START, Some(to)).map_err(unread)? {
+            take(line.and_then(|line| line.event()).map_err(unread)?)?;
         }
         Ok(())
     }

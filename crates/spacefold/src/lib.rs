@@ -305,7 +305,7 @@ pub mod admin {
     #[doc(inline)]
     pub use crate::options::StateCommitments;
     #[doc(inline)]
-    pub use crate::pull::{PullError, PullReport, PullSource, PulledSpace, PulledStore, Pulling};
+    pub use crate::pull::{PullError, PullReport, PullSource, PulledSpace, PulledStore};
     #[doc(inline)]
     pub use crate::remade::{
         CopiedContent, ForkedStore, LackingContent, RepairedStore, SalvagedStore, fork, repair,

@@ -29,17 +29,15 @@ pub trait PullSource {
     /// [`PullError::Source`] where it does not say.
     fn store(&self) -> Result<PulledStore, PullError>;
 
-    /// Calls `take` with the events of these spaces behind a position and up to another, in the order of
-    /// the log, until it answers that it has enough.
+    /// Calls `take` with every event of these spaces up to a position, in the order of the log.
     ///
     /// # Errors
     /// What `take` answers, and [`PullError::Source`].
     fn events(
         &self,
         space_ids: &[String],
-        after: Position,
         to: Position,
-        take: &mut dyn FnMut(RecordedEvent) -> Result<Pulling, PullError>,
+        take: &mut dyn FnMut(RecordedEvent) -> Result<(), PullError>,
     ) -> Result<(), PullError>;
 
     /// Opens content that an event names.
@@ -47,15 +45,6 @@ pub trait PullSource {
     /// # Errors
     /// [`ContentError::Missing`] where it is not there either.
     fn open_content(&self, hash: &ContentHash) -> Result<ContentReader, ContentError>;
-}
-
-/// Whether more events are wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pulling {
-    /// The next one.
-    Next,
-    /// None.
-    Enough,
 }
 
 /// Which store is pulled from.
@@ -160,17 +149,14 @@ impl PullSource for SpacesReader {
     fn events(
         &self,
         space_ids: &[String],
-        after: Position,
         to: Position,
-        take: &mut dyn FnMut(RecordedEvent) -> Result<Pulling, PullError>,
+        take: &mut dyn FnMut(RecordedEvent) -> Result<(), PullError>,
     ) -> Result<(), PullError> {
         let filter = EventFilter::all().spaces(space_ids.iter().cloned());
         let source = |error: ReadError| PullError::Source(Box::new(error));
-        for page in self.log().pages(ReadRequest::from(after.next()).to(to).matching(filter)) {
+        for page in self.log().pages(ReadRequest::from(Position::new(1)).to(to).matching(filter)) {
             for event in page.map_err(source)?.events() {
-                if take(event.map_err(source)?.to_owned_event())? == Pulling::Enough {
-                    return Ok(());
-                }
+                take(event.map_err(source)?.to_owned_event())?;
             }
         }
         Ok(())
@@ -299,10 +285,10 @@ impl Puller<'_> {
         let mut own = Vec::new().into_iter();
         let (mut theirs, mut differs) = (Revision::NONE, None);
         let log = self.target.log();
-        let mut take = |event: RecordedEvent| -> Result<Pulling, PullError> {
+        let mut take = |event: RecordedEvent| -> Result<(), PullError> {
             theirs = event.revision;
             if theirs > ours || differs.is_some() {
-                return Ok(Pulling::Next);
+                return Ok(());
             }
             if own.len() == 0 {
                 let page = log.read_space(space_id, theirs, COMPARED_EVENTS)?;
@@ -313,10 +299,10 @@ impl Puller<'_> {
             if !is_same {
                 differs = Some(theirs);
             }
-            Ok(Pulling::Next)
+            Ok(())
         };
         let one = [space_id.to_owned()];
-        self.source.events(&one, Position::START, self.there.durable_head, &mut take)?;
+        self.source.events(&one, self.there.durable_head, &mut take)?;
         if theirs == Revision::NONE {
             return Err(PullError::UnknownSpace { space_id: space_id.to_owned() });
         }
@@ -334,10 +320,7 @@ impl Puller<'_> {
     fn take_over(&mut self) -> Result<(), PullError> {
         let space_ids: Vec<String> = self.revisions.keys().cloned().collect();
         let (source, to) = (self.source, self.there.durable_head);
-        source.events(&space_ids, Position::START, to, &mut |event| {
-            self.take(event)?;
-            Ok(Pulling::Next)
-        })?;
+        source.events(&space_ids, to, &mut |event| self.take(event))?;
         self.append()
     }
 

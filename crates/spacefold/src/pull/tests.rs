@@ -55,9 +55,9 @@ fn events_of(store: &Spacefold, space: &str) -> Vec<RecordedEvent> {
     let mut events = Vec::new();
     let one = named(&[space]);
     let to = store.durable_head();
-    PullSource::events(&**store, &one, Position::START, to, &mut |event| {
+    PullSource::events(&**store, &one, to, &mut |event| {
         events.push(event);
-        Ok(Pulling::Next)
+        Ok(())
     })
     .unwrap();
     events
@@ -185,12 +185,11 @@ impl PullSource for Failing<'_> {
     fn events(
         &self,
         space_ids: &[String],
-        after: Position,
         to: Position,
-        take: &mut dyn FnMut(RecordedEvent) -> Result<Pulling, PullError>,
+        take: &mut dyn FnMut(RecordedEvent) -> Result<(), PullError>,
     ) -> Result<(), PullError> {
         let mut left = self.events;
-        PullSource::events(&**self.store, space_ids, after, to, &mut |event| {
+        PullSource::events(&**self.store, space_ids, to, &mut |event| {
             left = left.checked_sub(1).ok_or_else(|| PullError::Source("broken off".into()))?;
             take(event)
         })
